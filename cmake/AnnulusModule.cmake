@@ -1,0 +1,22 @@
+# One library a folder: annulus_module(ring SOURCES a.cc PUBLIC annulus::core PRIVATE xxhash)
+
+function(annulus_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                                           -Wnon-virtual-dtor $<$<BOOL:${ANNULUS_WERROR}>:-Werror>)
+  if(ANNULUS_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${ANNULUS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${ANNULUS_SANITIZE})
+  endif()
+endfunction()
+
+function(annulus_module name)
+  cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(annulus_${name} STATIC ${arg_SOURCES})
+  add_library(annulus::${name} ALIAS annulus_${name})
+  set_target_properties(annulus_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_compile_features(annulus_${name} PUBLIC cxx_std_20)
+  target_include_directories(annulus_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include>)
+  target_link_libraries(annulus_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
+  annulus_compile_options(annulus_${name})
+  set_property(GLOBAL APPEND PROPERTY ANNULUS_MODULES ${name})
+endfunction()

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs what Annulus needs from Debian's packages, and says what it installs.
+#   scripts/setup.sh               what building, testing and running needs
+#   scripts/setup.sh --sanitizers  also what the tsan preset and the coverage report need
+set -euo pipefail
+
+packages=(
+  build-essential cmake ninja-build pkg-config python3
+  libxxhash-dev libeigen3-dev          # ring; vectors in the public API
+  libfaiss-dev libopenblas-pthread-dev # index
+  libhwy-dev robin-map-dev libabsl-dev # SIMD kernels; id map; ordered record table
+  libfmt-dev nlohmann-json3-dev libcli11-dev # program
+  libgtest-dev libgmock-dev libbenchmark-dev python3-xxhash # tests and benchmarks
+)
+case "${1:-}" in
+  "") ;;
+  --sanitizers) packages+=(clang libomp-dev gcovr clang-format clang-tidy) ;;
+  *) echo "setup.sh: unknown option '$1' (known: --sanitizers)" >&2; exit 2 ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "setup: all ${#packages[@]} packages are installed"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || {
+    echo "setup.sh: needs root to install: ${missing[*]}; run it as root, or install sudo" >&2
+    exit 1
+  }
+  as_root=(sudo)
+fi
+echo "setup: installing ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+echo "setup: done"
