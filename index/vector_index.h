@@ -1,0 +1,147 @@
+// One mutable vector index in memory: the same life for every family. Start at VectorIndex.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/matrix.h"
+#include "index/codec.h"
+#include "index/index_spec.h"
+
+namespace annulus {
+
+/// Names a vector within one index. Any value; chosen by the caller.
+using VectorId = std::uint64_t;
+
+/// Overrides of the spec's defaults for one search. Values must be > 0; a family ignores what is not its own.
+struct SearchParams {
+  std::optional<int> ef;      ///< HNSW: candidates kept; below k counts as k
+  std::optional<int> nprobe;  ///< IVF: lists visited; above nlist counts as nlist
+};
+
+/// One answer. Smaller distance is nearer, for every metric.
+struct Candidate {
+  VectorId id = 0;
+  float distance = 0;
+
+  friend bool operator==(const Candidate&, const Candidate&) = default;
+};
+
+/// Says which ids a search may return. Called from the searching thread, for live ids, possibly more than once an id.
+class Filter {
+ public:
+  virtual bool accept(VectorId id) const = 0;
+
+ protected:
+  ~Filter() = default;
+};
+
+/// The order of ids at equal distance: a strict total order. Called from the searching thread.
+class TieOrder {
+ public:
+  virtual bool less(VectorId a, VectorId b) const = 0;
+
+ protected:
+  ~TieOrder() = default;
+};
+
+/// What a search did; searches add to it.
+struct SearchWork {
+  std::uint64_t distances = 0;    ///< vectors compared with a query, coarse centroids and re-ranking included
+  std::uint64_t exact_scans = 0;  ///< queries for which a graph walk fell short and all rows were scanned
+};
+
+/// An index over FAISS containers: upsert, erase, search, reconstruct, save, load, compact.
+///
+/// Answers are sorted by (distance, tie order). Every distance that a search returns is the one of `distance()`
+/// (index/distance.h) between the query and the stored vector, decoded if the index is lossy.
+/// Flat answers are exact. HNSW answers are approximate, and complete: min(k, accepted live rows) candidates; erased and
+/// overwritten rows stay in the graph, are walked, and are never returned or counted. IVF answers are short when the visited
+/// lists hold fewer than k accepted rows.
+///
+/// A copy-less value; a moved-from object may only be destroyed or assigned to.
+/// Thread safety: const calls from any threads at once; other calls exclude all else. FAISS runs in the calling thread only.
+/// Errors: bad input throws Error(kInvalidArgument) before anything changes; Error(kFailedPrecondition) while an index that
+/// needs a codec has none; Error(kInternal) if FAISS fails. After bad_alloc in a mutation, discard the index.
+/// Searches keep scratch memory per thread: about 2 bytes a row of the largest HNSW searched.
+class VectorIndex {
+ public:
+  /// An empty index. With a codec as attach_codec. Throws as parse_spec.
+  explicit VectorIndex(IndexSpec spec, std::shared_ptr<const Codec> codec = nullptr);
+  ~VectorIndex();
+  VectorIndex(VectorIndex&&) noexcept;
+  VectorIndex& operator=(VectorIndex&&) noexcept;
+
+  /// Gives an empty index its codec. Throws Error(kInvalidArgument) if the codec is null or does not match the spec,
+  /// Error(kFailedPrecondition) if the spec needs none or the index holds vectors.
+  void attach_codec(std::shared_ptr<const Codec> codec);
+
+  const IndexSpec& spec() const noexcept;
+  const std::shared_ptr<const Codec>& codec() const noexcept;  ///< null if there is none
+  bool ready() const noexcept;                                 ///< whether it takes vectors and queries
+  bool lossless() const noexcept;                              ///< reconstruct returns the accepted floats bit for bit
+  bool distances_are_exact() const noexcept;                   ///< search's distances equal distances()'s bit for bit
+
+  /// Inserts or overwrites ids[i] with row i of `vectors` (n x d). Of equal ids in one call the last wins.
+  /// Throws Error(kInvalidArgument) for sizes that differ, another dimension, NaN, infinity, a zero vector under kCosine.
+  void upsert(std::span<const VectorId> ids, const MatrixView& vectors);
+
+  /// Removes what is there; returns how many were. O(1) each.
+  std::size_t erase(std::span<const VectorId> ids);
+
+  bool contains(VectorId id) const noexcept;
+  std::size_t size() const noexcept;           ///< live vectors
+  std::size_t dead_rows() const noexcept;      ///< tombstoned rows that only compaction frees (HNSW)
+  double dead_fraction() const noexcept;       ///< dead_rows / (size + dead_rows); 0 when empty
+  std::size_t memory_bytes() const noexcept;   ///< about; without the codec, which is shared
+
+  /// Writes the ids of all live vectors, in no particular order. Throws Error(kInvalidArgument) unless out.size() == size().
+  void ids(std::span<VectorId> out) const;
+
+  /// Writes the stored vector (decoded if lossy); false if there is no such id.
+  /// Throws Error(kInvalidArgument) unless out.size() is the dimension.
+  bool reconstruct(VectorId id, std::span<float> out) const;
+
+  /// The k nearest of each of n queries (n x d): candidates of query i at out[i*k ...], counts[i] of them, ordered by
+  /// (distance, `order` or else number); what lies behind them in `out` is unspecified. `filter`, `order`, `work` may be null.
+  /// Throws Error(kInvalidArgument) for k = 0, another dimension, NaN, infinity, a zero query under kCosine,
+  /// out.size() != n*k, counts.size() != n, ef or nprobe not > 0.
+  void search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter,
+              const TieOrder* order, std::span<Candidate> out, std::span<std::size_t> counts,
+              SearchWork* work = nullptr) const;
+
+  /// Refinement: the exact distance of each stored vector to `query`; +infinity for an absent id.
+  /// Throws Error(kInvalidArgument) as search, and unless out.size() == ids.size().
+  void distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const;
+
+  /// The same vectors, codes and codec without dead rows. An HNSW graph is built anew.
+  VectorIndex compacted() const;
+
+  /// In an envelope of kind kIndex; docs/formats/index.md.
+  std::string to_bytes() const;
+
+  /// The inverse of to_bytes. With a `codec` it is used, if its fingerprint is the saved one (Error(kInvalidArgument) if not);
+  /// else the saved one is read. Throws as open_envelope, and Error(kDataLoss) for contents that contradict themselves:
+  /// ids, row map, graph links and lists are checked before anything walks them. `name` names the source in messages.
+  static VectorIndex from_bytes(std::string_view bytes, std::shared_ptr<const Codec> codec = nullptr,
+                                std::string_view name = "index");
+
+  /// to_bytes into a file, atomically; errors as write_file_atomically.
+  void save(const std::filesystem::path& path) const;
+
+  /// from_bytes of a file; errors as read_file and from_bytes.
+  static VectorIndex load(const std::filesystem::path& path, std::shared_ptr<const Codec> codec = nullptr);
+
+ private:
+  struct Impl;
+  explicit VectorIndex(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace annulus
