@@ -15,7 +15,8 @@ namespace annulus {
 Matrix read_fbin(const std::filesystem::path& path);
 
 /// Writes `rows` (n x d, n and d at least 1) so that the file is whole or absent.
-/// Throws Error(kInvalidArgument) if `rows` is empty or n or d exceeds 2^32 - 1; errors of write_file_atomically.
+/// Throws Error(kInvalidArgument) if `rows` is empty or n or d exceeds 2^32 - 1; errors of
+/// write_file_atomically. Memory: a copy of the rows.
 void write_fbin(const std::filesystem::path& path, const MatrixView& rows);
 
 }  // namespace annulus
