@@ -1,4 +1,5 @@
-# One library a folder: annulus_module(ring SOURCES a.cc PUBLIC annulus::core PRIVATE xxhash)
+# One library a folder: annulus_module(ring SOURCES a.cc PUBLIC annulus::core PRIVATE xxhash INTERNAL b.h)
+# INTERNAL lists headers that are no part of the API: they are not installed.
 
 function(annulus_compile_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
@@ -10,7 +11,7 @@ function(annulus_compile_options target)
 endfunction()
 
 function(annulus_module name)
-  cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE;INTERNAL" ${ARGN})
   add_library(annulus_${name} STATIC ${arg_SOURCES})
   add_library(annulus::${name} ALIAS annulus_${name})
   set_target_properties(annulus_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
@@ -19,4 +20,6 @@ function(annulus_module name)
   target_link_libraries(annulus_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   annulus_compile_options(annulus_${name})
   set_property(GLOBAL APPEND PROPERTY ANNULUS_MODULES ${name})
+  list(TRANSFORM arg_INTERNAL PREPEND ${name}/)
+  set_property(GLOBAL APPEND PROPERTY ANNULUS_INTERNAL_HEADERS ${arg_INTERNAL})
 endfunction()

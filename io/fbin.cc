@@ -9,7 +9,7 @@
 
 #include "core/durable_file.h"
 #include "core/error.h"
-#include "io/input_file_internal.h"
+#include "io/input_file.h"
 
 namespace annulus {
 

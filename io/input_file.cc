@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "io/input_file_internal.h"
+#include "io/input_file.h"
 
 namespace annulus::io_internal {
 
