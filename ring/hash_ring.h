@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/key.h"
@@ -56,9 +57,18 @@ struct ReplicaSet {
   std::size_t zone_shortfall = 0;  ///< of `nodes`, those that share a zone with one before them
 };
 
+class ConsistentHasher;
+
 namespace internal {
-struct RingSnapshot;
-}
+
+class RingSnapshot;
+
+/// For tests. A ring that keeps only the top `token_bits` (1 to 64) bits of its nodes' tokens, to force equal tokens.
+/// Keys are hashed as ever. The width is part of the fingerprint and of the saved bytes. Not for production.
+/// Throws as the constructors of ConsistentHasher.
+ConsistentHasher narrow_ring(unsigned token_bits, RingOptions options, std::span<const Node> nodes);
+
+}  // namespace internal
 
 /// Consistent hashing with virtual nodes [1], read clockwise for replicas [2], with optional multiple probes [3].
 ///
@@ -82,6 +92,11 @@ class ConsistentHasher {
 
   /// A ring of `nodes`, in any order. O(T log T) for T tokens. Throws as the constructor above and as add_node.
   ConsistentHasher(RingOptions options, std::span<const Node> nodes);
+
+  // Copying is O(1). There is no move, so that no ring is ever left without a snapshot.
+  ConsistentHasher(const ConsistentHasher&) noexcept = default;
+  ConsistentHasher& operator=(const ConsistentHasher&) noexcept = default;
+  ~ConsistentHasher() = default;
 
   /// Adds `node`, by merging its tokens. O(tokens), without hashing or sorting the others' again.
   /// Throws Error(kAlreadyExists) if the id is taken; Error(kInvalidArgument) if the id is empty or too long, the zone too
@@ -163,24 +178,20 @@ class ConsistentHasher {
   /// Bytes of the tokens, their owners and the lookup table, per token; 0 on an empty ring.
   double bytes_per_token() const noexcept;
 
-  /// Bits of a token that are in use: 64, but for rings made by testing::narrow_ring.
+  /// Bits of a token that are in use: 64, but for rings made by internal::narrow_ring.
   unsigned token_bits() const noexcept;
 
  private:
-  explicit ConsistentHasher(std::shared_ptr<const internal::RingSnapshot> snapshot) noexcept;
-  friend ConsistentHasher make_ring(std::shared_ptr<const internal::RingSnapshot> snapshot) noexcept;
+  explicit ConsistentHasher(std::shared_ptr<const internal::RingSnapshot> snapshot) noexcept : snapshot_(std::move(snapshot)) {}
+  friend ConsistentHasher internal::narrow_ring(unsigned token_bits, RingOptions options, std::span<const Node> nodes);
 
-  std::shared_ptr<const internal::RingSnapshot> snapshot_;  // never null: no move operations, so moved-from rings stay whole
+  /// Throws Error(kNotFound).
+  NodeIndex required_index(std::string_view id) const;
+
+  std::shared_ptr<const internal::RingSnapshot> snapshot_;  // never null
 };
 
 /// True if a and b place keys by the same rules: options and token width. (One program has one placement version.)
 bool same_placement_rules(const ConsistentHasher& a, const ConsistentHasher& b) noexcept;
 
-namespace testing {
-
-/// A ring that keeps only the top `token_bits` (1 to 64) bits of its nodes' tokens, so that tests can force equal tokens.
-/// Keys are hashed as ever. The width is part of the fingerprint and of the saved bytes. Not for production.
-ConsistentHasher narrow_ring(unsigned token_bits, RingOptions options, std::span<const Node> nodes);
-
-}  // namespace testing
 }  // namespace annulus

@@ -35,9 +35,7 @@ class ReplicaTable {
   std::span<const NodeIndex> replicas(Token token) const noexcept { return row(ring_.lower_bound(token)); }
 
   /// The replica set of the arc that ends at ring().tokens()[position]; position == num_tokens() is the first again.
-  std::span<const NodeIndex> row(std::size_t position) const noexcept {
-    return {rows_.data() + position * width_, width_};
-  }
+  std::span<const NodeIndex> row(std::size_t position) const noexcept { return {rows_.data() + position * width_, width_}; }
 
   /// The tokens which `node` holds, at any rank; none if there is no such node. O(tokens * r).
   ArcSet arcs_of(NodeIndex node) const;
@@ -54,9 +52,14 @@ class ReplicaTable {
   std::vector<DistinctSet> distinct_sets() const;
 
  private:
+  template <class Visit>  // visit(Arc, row), clockwise
+  void for_each_arc(Visit visit) const;
+  template <class Holds>  // holds(row)
+  ArcSet arcs_where(Holds holds) const;
+
   ConsistentHasher ring_;
   std::size_t requested_;
-  std::size_t width_;
+  std::size_t width_ = 0;
   std::vector<NodeIndex> rows_;  // num_tokens() + 1 rows: the last repeats the first, so that a lookup need not wrap
 };
 

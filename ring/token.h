@@ -21,10 +21,10 @@ Token token_of_key(KeyView key) noexcept;
 
 /// The token of virtual node `i` of node `id`: xxh3_64, seeded with the ring's seed, of
 /// le32(kPlacementVersion) le32(id's length) id le32(i). `id` has at most 1024 bytes (checked by the ring).
-Token token_of_virtual_node(std::string_view id, std::uint32_t i, std::uint64_t seed) noexcept;
+Token token_of_virtual_node(std::string_view id, std::uint32_t i, std::uint64_t seed);
 
 /// Writes the tokens of the virtual nodes 0 .. out.size()-1 of node `id`. Each is token_of_virtual_node of its number.
-void tokens_of_node(std::string_view id, std::uint64_t seed, std::span<Token> out) noexcept;
+void tokens_of_node(std::string_view id, std::uint64_t seed, std::span<Token> out);
 
 /// Probe `j` of a key whose token is `token`: the token itself for j = 0, else xxh3_64 of its 8 little-endian bytes
 /// with seed j.

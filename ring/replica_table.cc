@@ -1,0 +1,124 @@
+#include "ring/replica_table.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "core/error.h"
+
+namespace annulus {
+namespace {
+
+/// Nodes in the order in which they come next, read counter-clockwise: the owner of each token met goes to the front.
+/// It keeps the first `capacity` of distinct class; a class is a zone, or each node for itself.
+template <class ClassOf>
+class NextNodes {
+ public:
+  NextNodes(std::size_t capacity, ClassOf class_of) : capacity_(capacity), class_of_(class_of) { nodes_.reserve(capacity + 1); }
+
+  void meet(NodeIndex node) {
+    std::size_t at = 0;
+    while (at < nodes_.size() && class_of_(nodes_[at]) != class_of_(node)) ++at;
+    if (at == nodes_.size()) {
+      if (nodes_.size() == capacity_) {
+        --at;  // the last falls off the end; it can only come back by being met
+      } else {
+        nodes_.push_back(node);
+      }
+    }
+    std::copy_backward(nodes_.begin(), nodes_.begin() + static_cast<std::ptrdiff_t>(at),
+                       nodes_.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+    nodes_.front() = node;
+  }
+
+  const std::vector<NodeIndex>& nodes() const noexcept { return nodes_; }
+
+ private:
+  std::size_t capacity_;
+  ClassOf class_of_;
+  std::vector<NodeIndex> nodes_;
+};
+
+}  // namespace
+
+ReplicaTable::ReplicaTable(const ConsistentHasher& ring, std::size_t r) : ring_(ring), requested_(r) {
+  if (r == 0) throw Error(ErrorCode::kInvalidArgument, "0 replicas: a key has at least 1");
+  if (ring.options().probes > 1) {
+    throw Error(ErrorCode::kUnimplemented, "a table of replicas for a ring with " + std::to_string(ring.options().probes) +
+                                               " probes: its replica sets are not those of arcs; use a ring with 1 probe, or "
+                                               "ConsistentHasher::replicas");
+  }
+  width_ = std::min(r, ring.num_nodes());
+  const std::size_t n = ring.num_tokens();
+  rows_.resize((n + 1) * width_);
+  if (n == 0) return;
+
+  const std::size_t of_new_zones = std::min(width_, ring.num_zones());
+  const std::span<const NodeIndex> owners = ring.owners();
+  NextNodes zones(of_new_zones, [&ring](NodeIndex node) { return ring.zone_of(node); });
+  NextNodes nodes(width_, [](NodeIndex node) { return node; });
+  // Once round to learn what follows the last token, once to write the rows.
+  for (std::size_t i = n; i-- > 0;) {
+    zones.meet(owners[i]);
+    nodes.meet(owners[i]);
+  }
+  for (std::size_t i = n; i-- > 0;) {
+    zones.meet(owners[i]);
+    NodeIndex* row = rows_.data() + i * width_;
+    NodeIndex* end = std::copy(zones.nodes().begin(), zones.nodes().end(), row);
+    if (of_new_zones == width_) continue;
+    nodes.meet(owners[i]);
+    for (const NodeIndex node : nodes.nodes()) {
+      if (end == row + width_) break;
+      if (std::find(row, end, node) == end) *end++ = node;
+    }
+  }
+  std::copy_n(rows_.begin(), width_, rows_.end() - static_cast<std::ptrdiff_t>(width_));
+}
+
+std::size_t ReplicaTable::zone_shortfall() const noexcept { return width_ - std::min(width_, ring_.num_zones()); }
+
+ArcSet ReplicaTable::arcs_of(NodeIndex node) const {
+  return arcs_where([node](std::span<const NodeIndex> row) { return std::find(row.begin(), row.end(), node) != row.end(); });
+}
+
+ArcSet ReplicaTable::primary_arcs_of(NodeIndex node) const {
+  return arcs_where([node](std::span<const NodeIndex> row) { return row.front() == node; });
+}
+
+template <class Visit>
+void ReplicaTable::for_each_arc(Visit visit) const {
+  const std::span<const Token> tokens = ring_.tokens();
+  if (tokens.empty()) return;
+  Token lo = tokens.back();
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const bool repeats = i > 0 && tokens[i] == tokens[i - 1];  // the first of equal tokens owns the arc
+    if (!repeats) visit(Arc{lo, tokens[i]}, row(i));
+    lo = tokens[i];
+  }
+}
+
+template <class Holds>
+ArcSet ReplicaTable::arcs_where(Holds holds) const {
+  std::vector<Arc> arcs;
+  for_each_arc([&](Arc arc, std::span<const NodeIndex> row) {
+    if (!holds(row)) return;
+    if (!arcs.empty() && arcs.back().hi == arc.lo) {
+      arcs.back().hi = arc.hi;
+    } else {
+      arcs.push_back(arc);
+    }
+  });
+  return ArcSet(arcs);
+}
+
+std::vector<ReplicaTable::DistinctSet> ReplicaTable::distinct_sets() const {
+  std::map<std::vector<NodeIndex>, Uint128> widths;
+  for_each_arc([&](Arc arc, std::span<const NodeIndex> row) { widths[{row.begin(), row.end()}] += arc.width(); });
+  std::vector<DistinctSet> sets;
+  sets.reserve(widths.size());
+  for (auto& [nodes, width] : widths) sets.push_back({nodes, width});
+  return sets;
+}
+
+}  // namespace annulus
