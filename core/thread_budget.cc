@@ -15,6 +15,7 @@ std::size_t processors() noexcept {
 }
 
 std::atomic<std::size_t> budget{0};
+std::atomic<std::size_t> leased{0};
 
 }  // namespace
 
@@ -26,5 +27,16 @@ std::size_t thread_budget() noexcept {
 }
 
 void set_thread_budget(std::size_t threads) noexcept { budget.store(threads, std::memory_order_relaxed); }
+
+ThreadLease::ThreadLease(std::size_t wanted) noexcept : threads_(1) {
+  const std::size_t most = thread_budget();
+  std::size_t taken = leased.load(std::memory_order_relaxed);
+  do {
+    const std::size_t left = most > taken ? most - taken : 0;
+    threads_ = std::max<std::size_t>(1, std::min(wanted, left));
+  } while (!leased.compare_exchange_weak(taken, taken + threads_, std::memory_order_relaxed));
+}
+
+ThreadLease::~ThreadLease() { leased.fetch_sub(threads_, std::memory_order_relaxed); }
 
 }  // namespace annulus

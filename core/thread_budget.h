@@ -11,4 +11,18 @@ std::size_t thread_budget() noexcept;
 /// Sets the budget for the process; 0 restores the default. Any thread, any time; loops already running keep theirs.
 void set_thread_budget(std::size_t threads) noexcept;
 
+/// A share of the budget for one fan-out, given back at the end of its life. Callers that come while others work get fewer
+/// threads, at least 1 (their own): N calling threads never start more than about budget + N threads in all.
+class ThreadLease {
+ public:
+  explicit ThreadLease(std::size_t wanted) noexcept;
+  ~ThreadLease();
+  ThreadLease(const ThreadLease&) = delete;
+  ThreadLease& operator=(const ThreadLease&) = delete;
+  std::size_t threads() const noexcept { return threads_; }
+
+ private:
+  std::size_t threads_;
+};
+
 }  // namespace annulus

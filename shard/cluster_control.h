@@ -1,0 +1,109 @@
+// Who is in the cluster, in what state, and which rings hold: the only place that changes them.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ring/hash_ring.h"
+#include "shard/cluster_snapshot.h"
+
+namespace annulus {
+
+/// How far a resize has come. What holds in each stage, with S the old and T the new layout:
+///   kNone      reads S, writes S (S == T)
+///   kCopying   reads S, writes S and T: whatever T's owners lack is older than the stage, and is being copied
+///   kRetiring  reads T, writes T, and S's owners as long as they hold the row: rows that no search may find stale
+///   kAborting  reads S, writes S, and T's owners as long as they hold the row
+enum class ResizeStage : std::uint8_t { kNone, kCopying, kRetiring, kAborting };
+
+std::string_view to_string(ResizeStage stage) noexcept;
+
+/// Membership, health and the stages of a resize, published as immutable snapshots.
+///
+/// Nodes are declared first (`attach`, `detach`, `set_weight`, `set_replicas`); a rebalancer then takes the declared ring
+/// through the stages. Before the first write there is nothing to move: then a declaration holds at once.
+/// Thread-safe. Calls that drain wait for the operations which hold an older snapshot, so a caller must hold none.
+class ClusterControl {
+ public:
+  ClusterControl(RingOptions ring, std::size_t replicas, IndexFamily family);
+
+  /// The newest snapshot; it stays as it is for as long as the caller holds it, and holds up drains.
+  SnapshotPtr pin() const { return std::atomic_load(&current_); }
+
+  /// Ends the founding phase; called by every write before it pins. One load when it has ended.
+  void start_running();
+
+  // --- declarations. All throw Error(kFailedPrecondition) while a resize is under way.
+
+  /// Throws Error(kAlreadyExists) if the id is declared or still serving; what ConsistentHasher::add_node throws.
+  void attach(std::shared_ptr<Shard> shard, double weight, std::string zone);
+  void detach(std::string_view id);                     ///< Throws Error(kNotFound).
+  void set_weight(std::string_view id, double weight);  ///< Throws Error(kNotFound), Error(kInvalidArgument).
+  void set_replicas(std::size_t replicas);              ///< Throws Error(kInvalidArgument) for 0.
+
+  ConsistentHasher declared_ring() const;
+  std::size_t declared_replicas() const;
+  /// All shards, declared or serving.
+  std::vector<std::shared_ptr<Shard>> shards() const;
+
+  // --- health. All throw Error(kNotFound) for an unknown id.
+
+  ShardHealth health(std::string_view id) const;
+  /// Takes a shard out of reads and writes.
+  void mark_down(std::string_view id);
+  /// A shard that was down takes writes again; returns when every write that passed it over has ended.
+  void mark_returned(std::string_view id);
+  /// These shards missed a write (or a clean-up) that another took: none of them is up any more.
+  void mark_missed(std::span<const std::string> ids);
+  /// Makes a shard that is behind up, if it has missed nothing since `seen` and the layouts are `seen`'s. Returns whether.
+  bool mark_up(std::string_view id, const ClusterSnapshot& seen);
+
+  // --- stages, for the rebalancer. All throw Error(kFailedPrecondition) in the wrong stage.
+
+  ResizeStage stage() const;
+  /// kNone -> kCopying: writes go to the union of both rings. Drained. Returns false, and changes nothing, if the declared
+  /// layout is the serving one.
+  bool begin_resize();
+  /// kCopying -> kRetiring, if each of `gaining` is up at that moment; otherwise returns false. Drained.
+  bool publish_target(std::span<const std::string> gaining);
+  /// kCopying -> kAborting; the declared ring is the serving one again. Drained.
+  void begin_abort();
+  /// kRetiring or kAborting -> kNone: members that own nothing leave. Drained.
+  void finish();
+
+  /// Runs `action` while no stage can change.
+  void with_layouts_frozen(const std::function<void(const ClusterSnapshot&)>& action) const;
+
+  /// Returns when every operation that began before the call has ended. The version of an operation that begins later is
+  /// newer than any given before.
+  void drain();
+
+ private:
+  void require_no_resize(const char* what) const;
+  void settle_founding();
+  void prune_members();
+  Member& member(std::string_view id);
+  std::uint64_t publish(Placement placement);  // both mutexes as publish_health; returns the new epoch
+  std::uint64_t publish_health();
+  void wait_for(std::uint64_t epoch) const { registry_->wait_until_gone_before(epoch); }
+
+  const IndexFamily family_;
+  const std::shared_ptr<EpochRegistry> registry_ = std::make_shared<EpochRegistry>();
+
+  mutable std::mutex layout_mutex_;  // stages and declarations; taken before mutex_
+  mutable std::mutex mutex_;         // guards all below, and publication
+  std::atomic<bool> running_{false};
+  ConsistentHasher declared_ring_;
+  std::size_t declared_replicas_;
+  std::map<std::string, Member, std::less<>> members_;  // declared, serving or target
+  ResizeStage stage_ = ResizeStage::kNone;
+  SnapshotPtr current_;  // by std::atomic_load and std::atomic_store
+};
+
+}  // namespace annulus

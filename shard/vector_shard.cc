@@ -1,0 +1,322 @@
+#include "shard/vector_shard.h"
+
+#include <algorithm>
+#include <cassert>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "index/distance.h"
+
+namespace annulus {
+namespace {
+
+// Rows that one exclusive lock covers: what a search may have to wait for.
+constexpr std::size_t kWriteBlock = 256;
+// Compaction pays when a third of the rows is dead; below this many rows it is not worth its lock.
+constexpr double kCompactFraction = 1.0 / 3;
+constexpr std::size_t kCompactRows = 1024;
+
+// Orders slots by their keys.
+class KeyTieOrder final : public TieOrder {
+ public:
+  KeyTieOrder(const RecordTable& table, KeyKind kind) : table_(table), kind_(kind) {}
+  bool less(VectorId a, VectorId b) const override {
+    return compare_keys(table_[static_cast<Slot>(a)].key, table_[static_cast<Slot>(b)].key, kind_) < 0;
+  }
+
+ private:
+  const RecordTable& table_;
+  KeyKind kind_;
+};
+
+class SlotFilter final : public Filter {
+ public:
+  SlotFilter(const RecordTable& table, const KeyFilter& accept) : table_(table), accept_(accept) {}
+  bool accept(VectorId id) const override { return accept_(table_[static_cast<Slot>(id)].key); }
+
+ private:
+  const RecordTable& table_;
+  const KeyFilter& accept_;
+};
+
+void check_outcomes(std::size_t records, std::size_t outcomes) {
+  if (records != outcomes) {
+    throw Error(ErrorCode::kInvalidArgument, std::to_string(outcomes) + " outcomes for " + std::to_string(records) + " records");
+  }
+}
+
+}  // namespace
+
+VectorShard::VectorShard(std::string id, IndexSpec spec, KeyKind key_kind)
+    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(spec_) {
+  if (id_.empty()) throw Error(ErrorCode::kInvalidArgument, "a shard needs an id that is not empty");
+}
+
+void VectorShard::attach_codec(std::shared_ptr<const Codec> codec) {
+  std::lock_guard writing(write_mutex_);
+  std::unique_lock lock(mutex_);
+  if (codec != nullptr && index_.codec() != nullptr && index_.codec()->fingerprint() == codec->fingerprint()) return;
+  index_.attach_codec(std::move(codec));
+}
+
+void VectorShard::validate(std::span<const RecordView> records) const {
+  for (const RecordView& record : records) {
+    validate_key(record.key, key_kind_);
+    if (record.deleted) continue;
+    if (record.vector == nullptr) {
+      throw Error(ErrorCode::kInvalidArgument, "record '" + display_key(record.key, key_kind_) + "' is live and has no vector");
+    }
+    validate_vectors(map_rows(record.vector, 1, spec_.dimension), spec_.dimension, spec_.metric, "the record's vector");
+  }
+}
+
+void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
+  check_outcomes(records.size(), outcomes.size());
+  validate(records);
+  std::lock_guard writing(write_mutex_);
+  if (!index_.ready() && std::any_of(records.begin(), records.end(), [](const RecordView& r) { return !r.deleted; })) {
+    throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
+                                                    "); call VectorRouter::train first");
+  }
+  for (std::size_t begin = 0; begin < records.size(); begin += kWriteBlock) {
+    const std::size_t count = std::min(kWriteBlock, records.size() - begin);
+    apply_block(records.subspan(begin, count), mode, outcomes.subspan(begin, count));
+  }
+  compact_if_worthwhile();
+}
+
+void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
+  std::unique_lock lock(mutex_);
+  // First what each record does to the table; the index follows in two calls. A key may come twice in a block: the later
+  // one of greater version then replaces the earlier one's row.
+  std::unordered_map<Slot, const float*> upserted;
+  std::vector<VectorId> erased;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const RecordView& incoming = records[i];
+    const Token token = token_of_key(incoming.key);
+    Slot slot = table_.find(token, incoming.key);
+    if (slot == RecordTable::kNoSlot) {
+      if (mode == WriteMode::kOnlyIfHeld) {
+        outcomes[i] = WriteOutcome::kAbsent;
+        continue;
+      }
+      slot = table_.insert(token, incoming.key);
+      table_[slot].deleted = true;  // nothing live yet
+    } else if (table_[slot].version >= incoming.version) {
+      outcomes[i] = WriteOutcome::kSuperseded;
+      continue;
+    }
+    RecordTable::Record& record = table_[slot];
+    if (incoming.deleted) {
+      if (!record.deleted) {
+        if (upserted.erase(slot) == 0 || index_.contains(slot)) erased.push_back(slot);
+        --live_;
+      }
+    } else {
+      if (record.deleted) ++live_;
+      upserted[slot] = incoming.vector;
+    }
+    record.version = incoming.version;
+    record.vector_hash = incoming.deleted ? 0 : incoming.vector_hash;
+    record.deleted = incoming.deleted;
+    outcomes[i] = WriteOutcome::kApplied;
+  }
+  if (!erased.empty()) index_.erase(erased);
+  if (upserted.empty()) return;
+  std::vector<VectorId> ids;
+  Matrix vectors(static_cast<Eigen::Index>(upserted.size()), static_cast<Eigen::Index>(spec_.dimension));
+  for (const auto& [slot, vector] : upserted) {
+    std::copy_n(vector, spec_.dimension, vectors.row(static_cast<Eigen::Index>(ids.size())).data());
+    ids.push_back(slot);
+  }
+  index_.upsert(ids, vectors);
+}
+
+RecordView VectorShard::view_of(Slot slot) const noexcept {
+  const RecordTable::Record& record = table_[slot];
+  return {.key = record.key, .version = record.version, .deleted = record.deleted, .vector_hash = record.vector_hash};
+}
+
+HeldRecord VectorShard::get(KeyView key, std::span<float> vector) const {
+  validate_key(key, key_kind_);
+  if (!vector.empty() && vector.size() != spec_.dimension) {
+    throw Error(ErrorCode::kInvalidArgument, "room for " + std::to_string(vector.size()) + " floats, the vectors have " +
+                                                 std::to_string(spec_.dimension));
+  }
+  std::shared_lock lock(mutex_);
+  const Slot slot = table_.find(token_of_key(key), key);
+  if (slot == RecordTable::kNoSlot) return {};
+  const RecordTable::Record& record = table_[slot];
+  if (!record.deleted && !vector.empty()) index_.reconstruct(slot, vector);
+  return {.found = true, .deleted = record.deleted, .version = record.version};
+}
+
+bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::size_t most, ScanContents contents,
+                       RecordPage& page) const {
+  if (most == 0) throw Error(ErrorCode::kInvalidArgument, "a scan of 0 records a page never ends; ask for at least 1");
+  std::shared_lock lock(mutex_);
+  std::size_t left = most;
+  const auto visit = [&](Slot slot) {
+    if (left == 0) return false;
+    --left;
+    const RecordView record = view_of(slot);
+    if (contents == ScanContents::kVectors && !record.deleted) {
+      index_.reconstruct(slot, page.append_live(record));
+    } else {
+      page.append(record);
+    }
+    position.inside = true;
+    position.token = table_[slot].token;
+    position.key = record.key;
+    return true;
+  };
+  while (position.arc < arcs.size()) {
+    const Arc& arc = arcs[position.arc];
+    // the walk writes to `position`: it starts from a copy
+    const Token token = position.token;
+    const std::string key = position.key;
+    const bool whole = position.inside ? table_.walk_behind(arc, token, key, visit) : table_.walk(arc, visit);
+    if (!whole) return true;
+    ++position.arc;
+    position.inside = false;
+  }
+  return false;
+}
+
+std::vector<ArcDigest> VectorShard::digest(std::span<const Arc> arcs) const {
+  std::vector<ArcDigest> digests(arcs.size());
+  for (std::size_t i = 0; i < arcs.size(); ++i) {
+    std::shared_lock lock(mutex_);
+    table_.walk(arcs[i], [&](Slot slot) {
+      digests[i].add(view_of(slot));
+      return true;
+    });
+  }
+  return digests;
+}
+
+std::uint64_t VectorShard::remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to) {
+  std::lock_guard writing(write_mutex_);
+  std::uint64_t counted = 0;
+  for (const Arc& arc : arcs) {
+    Token token = 0;
+    std::string key, last_key;  // the last record that was looked at; empty: none yet
+    for (bool whole = false; !whole;) {
+      std::unique_lock lock(mutex_);
+      std::vector<Slot> slots;
+      std::vector<VectorId> live;
+      std::size_t left = kWriteBlock;
+      const auto visit = [&](Slot slot) {
+        if (left-- == 0) return false;
+        const RecordTable::Record& record = table_[slot];
+        token = record.token;
+        last_key = record.key;
+        if (tombstones_up_to != nullptr && !(record.deleted && record.version <= *tombstones_up_to)) return true;
+        slots.push_back(slot);
+        if (!record.deleted) live.push_back(slot);
+        return true;
+      };
+      whole = key.empty() ? table_.walk(arc, visit) : table_.walk_behind(arc, token, key, visit);
+      index_.erase(live);
+      live_ -= live.size();
+      counted += tombstones_up_to != nullptr ? slots.size() : live.size();
+      for (const Slot slot : slots) table_.remove(slot);
+      key = last_key;
+    }
+  }
+  compact_if_worthwhile();
+  return counted;
+}
+
+std::uint64_t VectorShard::drop(std::span<const Arc> arcs) { return remove_where(arcs, nullptr); }
+
+std::uint64_t VectorShard::collect_tombstones(const Version& newest) {
+  const Arc whole{0, 0};
+  return remove_where(std::span(&whole, 1), &newest);
+}
+
+void VectorShard::compact_if_worthwhile() {
+  // write_mutex_ is held: nobody else changes the index
+  if (index_.dead_rows() < kCompactRows || index_.dead_fraction() < kCompactFraction) return;
+  std::shared_lock reading(mutex_);
+  VectorIndex compacted = index_.compacted();
+  reading.unlock();
+  std::unique_lock lock(mutex_);
+  index_ = std::move(compacted);
+}
+
+ShardStats VectorShard::stats() const {
+  std::shared_lock lock(mutex_);
+  return {.live = live_,
+          .tombstones = table_.size() - live_,
+          .dead_rows = index_.dead_rows(),
+          .memory_bytes = index_.memory_bytes() + table_.memory_bytes(),
+          .searched_queries = searched_queries_.load(std::memory_order_relaxed),
+          .distances = distances_.load(std::memory_order_relaxed)};
+}
+
+void VectorShard::candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
+                             CandidateLists& out) const {
+  thread_local std::vector<Candidate> found;
+  thread_local std::vector<std::size_t> counts;
+  const auto n = static_cast<std::size_t>(queries.rows());
+  out.reset(n);
+  std::shared_lock lock(mutex_);
+  if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
+  if (!index_.ready()) {
+    throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
+                                                    "); call VectorRouter::train first");
+  }
+  const std::size_t most = std::min(k, index_.size());
+  if (most == 0) {
+    for (std::size_t i = 0; i < n; ++i) out.begin_query();
+    return;
+  }
+  found.resize(n * most);
+  counts.resize(n);
+  SearchWork work;
+  const KeyTieOrder order(table_, key_kind_);
+  if (filter != nullptr) {
+    const SlotFilter slots(table_, *filter);
+    index_.search(queries, most, params, &slots, &order, found, counts, &work);
+  } else {
+    index_.search(queries, most, params, nullptr, &order, found, counts, &work);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    out.begin_query();
+    for (std::size_t j = 0; j < counts[i]; ++j) {
+      const Candidate& candidate = found[i * most + j];
+      const RecordTable::Record& record = table_[static_cast<Slot>(candidate.id)];
+      out.append(record.key, record.version, candidate.distance);
+    }
+  }
+  out.distances = work.distances;
+  searched_queries_.fetch_add(n, std::memory_order_relaxed);
+  distances_.fetch_add(work.distances, std::memory_order_relaxed);
+}
+
+bool VectorShard::candidates_are_exact() const {
+  std::shared_lock lock(mutex_);
+  return index_.distances_are_exact();
+}
+
+void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const {
+  if (distances.size() != items.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "room for " + std::to_string(distances.size()) + " distances of " + std::to_string(items.size()) + " items");
+  }
+  std::shared_lock lock(mutex_);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const Slot slot = table_.find(token_of_key(items[i].key), items[i].key);
+    const VectorId id = slot;  // kNoSlot is no id of the index: +infinity
+    index_.distances(queries.row(static_cast<Eigen::Index>(items[i].query)), std::span(&id, 1), distances.subspan(i, 1));
+  }
+}
+
+bool VectorShard::lossless() const {
+  std::shared_lock lock(mutex_);
+  return index_.lossless();
+}
+
+}  // namespace annulus

@@ -1,0 +1,63 @@
+// The local shard: a FAISS-backed index in this process, and the records that it indexes.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "core/fair_shared_mutex.h"
+#include "index/vector_index.h"
+#include "shard/record_table.h"
+#include "shard/shard.h"
+
+namespace annulus {
+
+/// A Shard in memory. Searches, reads and scans run side by side; a write excludes them for one block of rows at a time.
+/// When a third of the index's rows are dead, the write that made it so compacts: searches go on meanwhile, beside a second
+/// copy of the index.
+class VectorShard final : public Shard {
+ public:
+  /// Throws Error(kInvalidArgument) for an empty id or a spec that IndexSpec refuses.
+  VectorShard(std::string id, IndexSpec spec, KeyKind key_kind = KeyKind::kBytes);
+
+  const std::string& id() const noexcept override { return id_; }
+  const IndexSpec& spec() const noexcept override { return spec_; }
+  KeyKind key_kind() const noexcept override { return key_kind_; }
+  void attach_codec(std::shared_ptr<const Codec> codec) override;
+
+  void upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) override;
+  HeldRecord get(KeyView key, std::span<float> vector) const override;
+  bool scan(std::span<const Arc> arcs, ScanPosition& position, std::size_t most, ScanContents contents,
+            RecordPage& page) const override;
+  std::vector<ArcDigest> digest(std::span<const Arc> arcs) const override;
+  std::uint64_t drop(std::span<const Arc> arcs) override;
+  std::uint64_t collect_tombstones(const Version& newest) override;
+  ShardStats stats() const override;
+  void candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
+                  CandidateLists& out) const override;
+  bool candidates_are_exact() const override;
+  void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override;
+  bool lossless() const override;
+
+ private:
+  void validate(std::span<const RecordView> records) const;
+  void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
+  std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
+  void compact_if_worthwhile();
+  RecordView view_of(Slot slot) const noexcept;
+
+  const std::string id_;
+  const IndexSpec spec_;
+  const KeyKind key_kind_;
+
+  std::mutex write_mutex_;         // one write at a time; taken before mutex_
+  mutable FairSharedMutex mutex_;  // guards all below
+  VectorIndex index_;              // its ids are slots
+  RecordTable table_;
+  std::uint64_t live_ = 0;
+  mutable std::atomic<std::uint64_t> searched_queries_{0};
+  mutable std::atomic<std::uint64_t> distances_{0};
+};
+
+}  // namespace annulus
