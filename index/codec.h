@@ -50,6 +50,7 @@ class Codec {
   /// Internal: what the index families take out of it.
   struct Impl;
   const Impl& impl() const noexcept { return *impl_; }
+  static std::shared_ptr<const Codec> from_impl(std::unique_ptr<const Impl> impl);
 
  private:
   explicit Codec(std::unique_ptr<const Impl> impl) noexcept;

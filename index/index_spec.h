@@ -25,13 +25,13 @@ inline constexpr std::size_t kMaxDimension = 65536;
 
 /// What a vector index is made of, and its defaults. A plain value; `parse_spec` checks it.
 struct IndexSpec {
-  std::size_t dimension = 0;       ///< d, 1 to kMaxDimension
+  std::size_t dimension = 0;  ///< d, 1 to kMaxDimension
   Metric metric = Metric::kL2;
-  std::string factory = "Flat";    ///< FAISS factory string; see parse_spec
-  int ef_construction = 200;       ///< HNSW: candidates kept while inserting, > 0
-  int ef = 64;                     ///< HNSW: candidates kept while searching, > 0; a search may override it
-  int nprobe = 8;                  ///< IVF: lists visited by a search, > 0; a search may override it
-  std::uint64_t seed = 1234;       ///< of training and of HNSW's levels: same input, same index
+  std::string factory = "Flat";  ///< FAISS factory string; see parse_spec
+  int ef_construction = 200;     ///< HNSW: candidates kept while inserting, > 0
+  int ef = 64;                   ///< HNSW: candidates kept while searching, > 0; a search may override it
+  int nprobe = 8;                ///< IVF: lists visited by a search, > 0; a search may override it
+  std::uint64_t seed = 1234;     ///< of training and of HNSW's levels: same input, same index
 
   friend bool operator==(const IndexSpec&, const IndexSpec&) = default;
 };

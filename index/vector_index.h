@@ -96,10 +96,10 @@ class VectorIndex {
   std::size_t erase(std::span<const VectorId> ids);
 
   bool contains(VectorId id) const noexcept;
-  std::size_t size() const noexcept;           ///< live vectors
-  std::size_t dead_rows() const noexcept;      ///< tombstoned rows that only compaction frees (HNSW)
-  double dead_fraction() const noexcept;       ///< dead_rows / (size + dead_rows); 0 when empty
-  std::size_t memory_bytes() const noexcept;   ///< about; without the codec, which is shared
+  std::size_t size() const noexcept;          ///< live vectors
+  std::size_t dead_rows() const noexcept;     ///< tombstoned rows that only compaction frees (HNSW)
+  double dead_fraction() const noexcept;      ///< dead_rows / (size + dead_rows); 0 when empty
+  std::size_t memory_bytes() const noexcept;  ///< about; without the codec, which is shared
 
   /// Writes the ids of all live vectors, in no particular order. Throws Error(kInvalidArgument) unless out.size() == size().
   void ids(std::span<VectorId> out) const;
@@ -112,9 +112,8 @@ class VectorIndex {
   /// (distance, `order` or else number); what lies behind them in `out` is unspecified. `filter`, `order`, `work` may be null.
   /// Throws Error(kInvalidArgument) for k = 0, another dimension, NaN, infinity, a zero query under kCosine,
   /// out.size() != n*k, counts.size() != n, ef or nprobe not > 0.
-  void search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter,
-              const TieOrder* order, std::span<Candidate> out, std::span<std::size_t> counts,
-              SearchWork* work = nullptr) const;
+  void search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter, const TieOrder* order,
+              std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work = nullptr) const;
 
   /// Refinement: the exact distance of each stored vector to `query`; +infinity for an absent id.
   /// Throws Error(kInvalidArgument) as search, and unless out.size() == ids.size().

@@ -1,0 +1,116 @@
+#include "index/codec.h"
+
+#include <faiss/IndexHNSW.h>
+#include <faiss/IndexIVF.h>
+#include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexScalarQuantizer.h>
+#include <xxhash.h>
+
+#include <utility>
+
+#include "core/durable_file.h"
+#include "index/codec_impl.h"
+#include "index/distance.h"
+#include "index/faiss_factory.h"
+#include "index/index_io.h"
+
+namespace annulus {
+namespace {
+
+void put_floats(ByteWriter& writer, std::span<const float> values) {
+  writer.put_string({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
+
+}  // namespace
+
+std::uint64_t codec_fingerprint(const Codec::Impl& impl) {
+  ByteWriter writer;
+  writer.put(kCodecVersion);
+  writer.put(std::uint64_t{impl.spec.dimension});
+  writer.put(static_cast<std::uint8_t>(impl.spec.metric));
+  writer.put_string(impl.spec.factory);
+  if (impl.parsed.family == IndexFamily::kHnsw) {
+    put_floats(writer, impl.hnsw_scales().trained);
+  } else {
+    put_floats(writer, impl.centroids());
+    if (const auto* sq = dynamic_cast<const faiss::IndexIVFScalarQuantizer*>(impl.index.get())) put_floats(writer, sq->sq.trained);
+    if (const auto* pq = dynamic_cast<const faiss::IndexIVFPQ*>(impl.index.get())) put_floats(writer, pq->pq.centroids);
+  }
+  const std::string bytes = writer.take();
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+Codec::Codec(std::unique_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
+Codec::~Codec() = default;
+
+std::shared_ptr<const Codec> Codec::from_impl(std::unique_ptr<const Impl> impl) {
+  return std::shared_ptr<const Codec>(new Codec(std::move(impl)));
+}
+
+std::shared_ptr<const Codec> Codec::train(const IndexSpec& spec, const MatrixView& samples) {
+  if (!needs_training(spec)) {
+    throw Error(ErrorCode::kFailedPrecondition, "index \"" + spec.factory + "\" needs no training; use it without a codec");
+  }
+  validate_vectors(samples, spec.dimension, spec.metric, "the training samples");
+  const auto n = static_cast<std::size_t>(samples.rows());
+  const std::size_t least = min_training_samples(spec);
+  if (n < least) {
+    throw Error(ErrorCode::kInvalidArgument, std::to_string(n) + " training samples for index \"" + spec.factory +
+                                                 "\", which needs at least " + std::to_string(least) + " (40 a list are good)");
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->spec = spec;
+  impl->parsed = parse_spec(spec);
+  impl->index = make_untrained(spec, impl->parsed);
+  const Matrix contiguous = samples.outerStride() == samples.cols() ? Matrix() : Matrix(samples);
+  const float* data = contiguous.size() == 0 ? samples.data() : contiguous.data();
+  with_faiss("training", [&] { impl->index->train(static_cast<std::int64_t>(n), data); });
+  impl->fingerprint = codec_fingerprint(*impl);
+  return from_impl(std::move(impl));
+}
+
+std::shared_ptr<const Codec> Codec::from_bytes(std::string_view bytes, std::string_view name) {
+  const std::string_view payload = open_envelope(EnvelopeKind::kCodec, kCodecVersion, bytes, name);
+  return reading(name, [&] {
+    ByteReader reader(payload);
+    const IndexSpec spec = get_spec(reader);
+    const auto fingerprint = reader.get<std::uint64_t>();
+    const std::string_view trained = reader.get_string();
+    if (reader.left() != 0) throw Error(ErrorCode::kDataLoss, "there are bytes to spare");
+    if (!needs_training(spec)) throw Error(ErrorCode::kDataLoss, "a codec for index \"" + spec.factory + "\", which has none");
+    auto impl = Impl::adopt(spec, *read_faiss_index(trained));
+    if (impl->fingerprint != fingerprint) throw Error(ErrorCode::kDataLoss, "its fingerprint is not that of its contents");
+    return from_impl(std::move(impl));
+  });
+}
+
+const IndexSpec& Codec::spec() const noexcept { return impl_->spec; }
+
+std::uint64_t Codec::fingerprint() const noexcept { return impl_->fingerprint; }
+
+std::uint32_t Codec::version() const noexcept { return kCodecVersion; }
+
+bool Codec::matches(const IndexSpec& other) const noexcept {
+  return other.dimension == spec().dimension && other.metric == spec().metric && other.factory == spec().factory;
+}
+
+std::string Codec::to_bytes() const {
+  ByteWriter writer;
+  put_spec(writer, spec());
+  writer.put(fingerprint());
+  writer.put_string(write_faiss_index(*impl_->index));
+  return seal_envelope(EnvelopeKind::kCodec, kCodecVersion, writer.take());
+}
+
+std::size_t Codec::memory_bytes() const noexcept {
+  const std::size_t d = spec().dimension;
+  std::size_t floats = impl_->parsed.coding == Coding::kSq8 ? 2 * d : impl_->parsed.coding == Coding::kPq ? 256 * d : 0;
+  std::size_t links = 0;
+  if (impl_->parsed.family == IndexFamily::kIvf) {
+    floats += impl_->parsed.nlist * d;
+    if (impl_->parsed.quantizer_m != 0) links = static_cast<const faiss::IndexHNSW*>(impl_->ivf().quantizer)->hnsw.neighbors.size();
+  }
+  return sizeof(Impl) + floats * sizeof(float) + links * sizeof(std::int32_t);
+}
+
+}  // namespace annulus

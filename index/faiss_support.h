@@ -1,0 +1,57 @@
+// Internal: calling FAISS so that it stays in one thread, throws our errors, and reads no more than it is given.
+#pragma once
+
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/error.h"
+#include "index/index_spec.h"
+
+namespace faiss {
+struct Index;
+}
+
+namespace annulus {
+
+/// While it lives, OpenMP regions opened by this thread have one thread; OpenBLAS has one for good. Callers parallelise
+/// outside: FAISS's own threads below ours would oversubscribe the machine.
+class SingleThreaded {
+ public:
+  SingleThreaded() noexcept;
+  ~SingleThreaded();
+  SingleThreaded(const SingleThreaded&) = delete;
+  SingleThreaded& operator=(const SingleThreaded&) = delete;
+
+ private:
+  int threads_;
+};
+
+/// Runs `call` with FAISS in this thread; its exceptions become Error(kInternal). `doing` goes into the message.
+template <class Call>
+decltype(auto) with_faiss(const char* doing, Call&& call) {
+  const SingleThreaded single;
+  try {
+    return std::forward<Call>(call)();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(ErrorCode::kInternal, std::string("FAISS failed while ") + doing + ": " + e.what());
+  }
+}
+
+/// faiss::write_index into memory.
+std::string write_faiss_index(const faiss::Index& index);
+
+/// faiss::read_index from memory. Throws Error(kDataLoss) if FAISS cannot read it or bytes are left over. No count in the
+/// bytes that exceeds their number is believed, so that a crafted file cannot make FAISS allocate without bound.
+std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes);
+
+/// faiss::MetricType of a metric, as int.
+int faiss_metric(Metric metric) noexcept;
+
+}  // namespace annulus

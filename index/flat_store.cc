@@ -1,0 +1,99 @@
+// Exact search: FAISS's IndexFlat holds the rows, our kernel scans them.
+#include <faiss/IndexFlat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "index/distance.h"
+#include "index/row_store.h"
+#include "index/top_k.h"
+
+namespace annulus {
+namespace {
+
+class FlatStore final : public RowStore {
+ public:
+  explicit FlatStore(const IndexSpec& spec)
+      : metric_(spec.metric),
+        d_(spec.dimension),
+        index_(static_cast<std::int64_t>(spec.dimension), static_cast<faiss::MetricType>(faiss_metric(spec.metric))) {}
+
+  RowPolicy policy() const noexcept override { return RowPolicy::kDense; }
+
+  void put(std::span<const Row> rows, const float* vectors) override {
+    const std::size_t end = rows.empty() ? 0 : std::max<std::size_t>(count(), *std::max_element(rows.begin(), rows.end()) + 1);
+    if (end > count()) resize(end);
+    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(vectors + i * d_, d_, row_at(rows[i]));
+  }
+
+  void remove(Row row) override {
+    const Row last = static_cast<Row>(count() - 1);
+    if (row != last) std::copy_n(row_at(last), d_, row_at(row));
+    resize(last);
+  }
+
+  const float* vector(Row row, float*) const override { return index_.get_xb() + std::size_t{row} * d_; }
+
+  std::size_t search(const RowQuery& query, Candidate* out) const override {
+    TopK nearest({out, query.k}, query.order);
+    std::array<float, 256> found;
+    for (std::size_t begin = 0; begin < count(); begin += found.size()) {
+      const std::size_t n = std::min(found.size(), count() - begin);
+      distances(metric_, query.query, index_.get_xb() + begin * d_, n, d_, d_, found.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        const Row row = static_cast<Row>(begin + i);
+        if (nearest.admits(found[i]) && query.accepts(row)) nearest.push({query.rows.id(row), found[i]});
+      }
+    }
+    query.work.distances += count();
+    return nearest.finish().size();
+  }
+
+  std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const override {
+    auto copy = std::make_unique<FlatStore>(*this);
+    copy->resize(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(vector(rows[i], nullptr), d_, copy->row_at(static_cast<Row>(i)));
+    return copy;
+  }
+
+  const faiss::Index& container() const noexcept override { return index_; }
+
+  std::size_t memory_bytes() const noexcept override { return count() * d_ * sizeof(float); }
+
+  void take(const RowTable& rows, const faiss::Index& loaded) {
+    const auto* flat = dynamic_cast<const faiss::IndexFlat*>(&loaded);
+    check_loaded(flat != nullptr && flat->d == index_.d && flat->metric_type == index_.metric_type,
+                 "it holds another index than its spec says");
+    check_loaded(static_cast<std::size_t>(flat->ntotal) == rows.rows() && rows.live() == rows.rows() &&
+                     flat->codes.size() == rows.rows() * d_ * sizeof(float),
+                 "its row map and its index differ in size");
+    resize(rows.rows());
+    if (rows.rows() != 0) std::memcpy(row_at(0), flat->codes.data(), flat->codes.size());
+  }
+
+ private:
+  std::size_t count() const noexcept { return static_cast<std::size_t>(index_.ntotal); }
+  float* row_at(Row row) noexcept { return index_.get_xb() + std::size_t{row} * d_; }
+
+  void resize(std::size_t n) {
+    index_.codes.resize(n * d_ * sizeof(float));
+    index_.ntotal = static_cast<std::int64_t>(n);
+  }
+
+  Metric metric_;
+  std::size_t d_;
+  faiss::IndexFlat index_;
+};
+
+}  // namespace
+
+std::unique_ptr<RowStore> make_flat_store(const IndexSpec& spec) { return std::make_unique<FlatStore>(spec); }
+
+std::unique_ptr<RowStore> load_flat_store(const IndexSpec& spec, const RowTable& rows, faiss::Index& loaded) {
+  auto store = std::make_unique<FlatStore>(spec);
+  store->take(rows, loaded);
+  return store;
+}
+
+}  // namespace annulus

@@ -1,0 +1,333 @@
+#include "index/vector_index.h"
+
+#include <faiss/Index.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "core/durable_file.h"
+#include "index/codec_impl.h"
+#include "index/distance.h"
+#include "index/index_io.h"
+#include "index/row_store.h"
+#include "index/search_scratch.h"
+
+namespace annulus {
+namespace {
+
+constexpr std::uint32_t kIndexVersion = 1;
+
+[[noreturn]] void throw_size(const char* what, std::size_t given, std::size_t expected) {
+  throw Error(ErrorCode::kInvalidArgument,
+              std::string(what) + " has size " + std::to_string(given) + ", expected " + std::to_string(expected));
+}
+
+void check_param(const char* name, const std::optional<int>& value) {
+  if (value && *value <= 0) {
+    throw Error(ErrorCode::kInvalidArgument, std::string(name) + " is " + std::to_string(*value) + ", expected a number > 0");
+  }
+}
+
+std::unique_ptr<RowStore> make_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec) {
+  switch (parsed.family) {
+    case IndexFamily::kHnsw: return make_hnsw_store(spec, parsed, codec);
+    case IndexFamily::kIvf: return make_ivf_store(spec, parsed, *codec);
+    case IndexFamily::kFlat: break;
+  }
+  return make_flat_store(spec);
+}
+
+std::unique_ptr<RowStore> load_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec, const RowTable& rows,
+                                     faiss::Index& loaded) {
+  switch (parsed.family) {
+    case IndexFamily::kHnsw: return load_hnsw_store(spec, parsed, codec, rows, loaded);
+    case IndexFamily::kIvf: return load_ivf_store(spec, parsed, *codec, rows, loaded);
+    case IndexFamily::kFlat: break;
+  }
+  return load_flat_store(spec, rows, loaded);
+}
+
+/// Which of `ids` an upsert writes: the last of equal ones, in order.
+std::vector<std::size_t> last_of_each(std::span<const VectorId> ids) {
+  std::vector<std::size_t> kept(ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) kept[i] = i;
+  std::sort(kept.begin(), kept.end(), [&](std::size_t a, std::size_t b) { return ids[a] != ids[b] ? ids[a] < ids[b] : a > b; });
+  kept.erase(std::unique(kept.begin(), kept.end(), [&](std::size_t a, std::size_t b) { return ids[a] == ids[b]; }), kept.end());
+  std::sort(kept.begin(), kept.end());
+  return kept;
+}
+
+}  // namespace
+
+struct VectorIndex::Impl {
+  IndexSpec spec;
+  ParsedSpec parsed;
+  bool trained_kind = false;  ///< whether it needs a codec
+  std::shared_ptr<const Codec> codec;
+  RowTable rows;
+  std::unique_ptr<RowStore> store;  ///< null while the codec is missing
+
+  explicit Impl(IndexSpec given) : spec(std::move(given)), parsed(parse_spec(spec)), trained_kind(needs_training(spec)) {}
+
+  void require_store() const {
+    if (store == nullptr) {
+      throw Error(ErrorCode::kFailedPrecondition,
+                  "index \"" + spec.factory + "\" is untrained; train a Codec and attach it before adding or searching");
+    }
+  }
+
+  void check_codec(const std::shared_ptr<const Codec>& given) const {
+    if (given == nullptr) throw Error(ErrorCode::kInvalidArgument, "a null codec; pass one from Codec::train");
+    if (!given->matches(spec)) {
+      const auto describe = [](const IndexSpec& s) {
+        return "\"" + s.factory + "\" of dimension " + std::to_string(s.dimension) + " and metric " +
+               std::string(to_string(s.metric));
+      };
+      throw Error(ErrorCode::kInvalidArgument, "a codec for " + describe(given->spec()) + ", expected one for " + describe(spec));
+    }
+  }
+
+  /// Rows for the kept ids, as RowTable::assign will take them.
+  std::vector<Row> choose_rows(std::span<const VectorId> ids, std::span<const std::size_t> kept) const {
+    std::vector<Row> chosen(kept.size());
+    std::span<const Row> free = rows.free_rows();
+    std::size_t next = rows.rows();
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      const std::optional<Row> own = store->policy() == RowPolicy::kAppend ? std::nullopt : rows.find(ids[kept[i]]);
+      if (own) {
+        chosen[i] = *own;
+      } else if (!free.empty()) {
+        chosen[i] = free.back();
+        free = free.first(free.size() - 1);
+      } else {
+        chosen[i] = static_cast<Row>(next++);
+      }
+    }
+    if (next > kMaxRows) {
+      throw Error(ErrorCode::kResourceExhausted, "an index of " + std::to_string(next) + " rows, of which it can hold " +
+                                                     std::to_string(kMaxRows) + "; compact it, or use more shards");
+    }
+    return chosen;
+  }
+};
+
+VectorIndex::VectorIndex(IndexSpec spec, std::shared_ptr<const Codec> codec) : impl_(std::make_unique<Impl>(std::move(spec))) {
+  if (codec != nullptr) {
+    attach_codec(std::move(codec));
+  } else if (!impl_->trained_kind) {
+    impl_->store = make_store(impl_->spec, impl_->parsed, nullptr);
+  }
+}
+
+VectorIndex::VectorIndex(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+VectorIndex::~VectorIndex() = default;
+VectorIndex::VectorIndex(VectorIndex&&) noexcept = default;
+VectorIndex& VectorIndex::operator=(VectorIndex&&) noexcept = default;
+
+void VectorIndex::attach_codec(std::shared_ptr<const Codec> codec) {
+  if (!impl_->trained_kind) {
+    throw Error(ErrorCode::kFailedPrecondition, "index \"" + spec().factory + "\" needs no codec; use it as it is");
+  }
+  impl_->check_codec(codec);
+  if (size() != 0) {
+    throw Error(ErrorCode::kFailedPrecondition,
+                "the index holds " + std::to_string(size()) + " vectors in codes of its codec; attach another to an empty index");
+  }
+  std::unique_ptr<RowStore> store = make_store(spec(), impl_->parsed, codec.get());
+  impl_->rows = RowTable();
+  impl_->store = std::move(store);
+  impl_->codec = std::move(codec);
+}
+
+const IndexSpec& VectorIndex::spec() const noexcept { return impl_->spec; }
+const std::shared_ptr<const Codec>& VectorIndex::codec() const noexcept { return impl_->codec; }
+bool VectorIndex::ready() const noexcept { return impl_->store != nullptr; }
+bool VectorIndex::lossless() const noexcept { return impl_->parsed.coding == Coding::kFloat; }
+bool VectorIndex::distances_are_exact() const noexcept { return true; }
+
+void VectorIndex::upsert(std::span<const VectorId> ids, const MatrixView& vectors) {
+  impl_->require_store();
+  const auto n = static_cast<std::size_t>(vectors.rows());
+  if (ids.size() != n) throw_size("the span of ids", ids.size(), n);
+  if (n == 0) return;
+  const std::size_t d = spec().dimension;
+  validate_vectors(vectors, d, spec().metric, "the vectors");
+  const std::vector<std::size_t> kept = last_of_each(ids);
+  const std::vector<Row> rows = impl_->choose_rows(ids, kept);
+  std::vector<float> gathered;
+  const float* data = vectors.data();
+  if (kept.size() != n || static_cast<std::size_t>(vectors.outerStride()) != d) {
+    gathered.resize(kept.size() * d);
+    for (std::size_t i = 0; i < kept.size(); ++i) std::copy_n(row_data(vectors, kept[i]), d, gathered.data() + i * d);
+    data = gathered.data();
+  }
+  impl_->rows.reserve(kept.size());
+  impl_->store->put(rows, data);
+  for (std::size_t i = 0; i < kept.size(); ++i) impl_->rows.assign(ids[kept[i]], rows[i]);
+}
+
+std::size_t VectorIndex::erase(std::span<const VectorId> ids) {
+  std::size_t erased = 0;
+  for (const VectorId id : ids) {
+    const std::optional<Row> row = impl_->rows.find(id);
+    if (!row) continue;
+    ++erased;
+    impl_->store->remove(*row);
+    switch (impl_->store->policy()) {
+      case RowPolicy::kDense: impl_->rows.release_swapping_last(id); break;
+      case RowPolicy::kAppend: impl_->rows.release(id, RowState::kDead); break;
+      case RowPolicy::kReuse: impl_->rows.release(id, RowState::kFree); break;
+    }
+  }
+  return erased;
+}
+
+bool VectorIndex::contains(VectorId id) const noexcept { return impl_->rows.find(id).has_value(); }
+std::size_t VectorIndex::size() const noexcept { return impl_->rows.live(); }
+std::size_t VectorIndex::dead_rows() const noexcept { return impl_->rows.dead(); }
+
+double VectorIndex::dead_fraction() const noexcept {
+  const std::size_t all = size() + dead_rows();
+  return all == 0 ? 0 : static_cast<double>(dead_rows()) / static_cast<double>(all);
+}
+
+std::size_t VectorIndex::memory_bytes() const noexcept {
+  return sizeof(Impl) + impl_->rows.memory_bytes() + (ready() ? impl_->store->memory_bytes() : 0);
+}
+
+void VectorIndex::ids(std::span<VectorId> out) const {
+  if (out.size() != size()) throw_size("the span of ids", out.size(), size());
+  std::size_t written = 0;
+  for (std::size_t row = 0; row < impl_->rows.rows(); ++row) {
+    if (impl_->rows.is_live(static_cast<Row>(row))) out[written++] = impl_->rows.id(static_cast<Row>(row));
+  }
+}
+
+bool VectorIndex::reconstruct(VectorId id, std::span<float> out) const {
+  if (out.size() != spec().dimension) throw_size("the vector to write", out.size(), spec().dimension);
+  const std::optional<Row> row = impl_->rows.find(id);
+  if (!row) return false;
+  const float* stored = impl_->store->vector(*row, out.data());
+  if (stored != out.data()) std::copy_n(stored, out.size(), out.data());
+  return true;
+}
+
+void VectorIndex::search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter,
+                         const TieOrder* order, std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work) const {
+  impl_->require_store();
+  const auto n = static_cast<std::size_t>(queries.rows());
+  if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0, expected at least 1");
+  check_param("ef", params.ef);
+  check_param("nprobe", params.nprobe);
+  if (n != 0 && k > std::numeric_limits<std::size_t>::max() / n) {
+    throw Error(ErrorCode::kInvalidArgument, "k is " + std::to_string(k) + ": no memory has room for that many answers");
+  }
+  if (out.size() != n * k) throw_size("the span of candidates", out.size(), n * k);
+  if (counts.size() != n) throw_size("the span of counts", counts.size(), n);
+  if (n == 0) return;
+  validate_vectors(queries, spec().dimension, spec().metric, "the queries");
+  SearchWork done;
+  for (std::size_t i = 0; i < n; ++i) {
+    const RowQuery query{row_data(queries, i), k, params, filter, order, impl_->rows, done};
+    counts[i] = impl_->store->search(query, out.data() + i * k);
+  }
+  if (work != nullptr) {
+    work->distances += done.distances;
+    work->exact_scans += done.exact_scans;
+  }
+}
+
+void VectorIndex::distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const {
+  impl_->require_store();
+  if (out.size() != ids.size()) throw_size("the span of distances", out.size(), ids.size());
+  const std::size_t d = spec().dimension;
+  validate_vectors(map_rows(query.data(), 1, static_cast<std::size_t>(query.cols())), d, spec().metric, "the query's components");
+  ScratchLease scratch;
+  scratch->decoded.resize(d);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::optional<Row> row = impl_->rows.find(ids[i]);
+    out[i] = row ? distance(spec().metric, query.data(), impl_->store->vector(*row, scratch->decoded.data()), d)
+                 : std::numeric_limits<float>::infinity();
+  }
+}
+
+VectorIndex VectorIndex::compacted() const {
+  auto copy = std::make_unique<Impl>(spec());
+  copy->codec = impl_->codec;
+  if (!ready()) return VectorIndex(std::move(copy));
+  std::vector<Row> live;
+  live.reserve(size());
+  copy->rows.reserve(size());
+  for (std::size_t i = 0; i < impl_->rows.rows(); ++i) {
+    const Row row = static_cast<Row>(i);
+    if (!impl_->rows.is_live(row)) continue;
+    copy->rows.assign(impl_->rows.id(row), static_cast<Row>(live.size()));
+    live.push_back(row);
+  }
+  copy->store = impl_->store->compacted(live);
+  return VectorIndex(std::move(copy));
+}
+
+std::string VectorIndex::to_bytes() const {
+  ByteWriter writer;
+  put_spec(writer, spec());
+  writer.put(static_cast<std::uint8_t>(impl_->codec != nullptr));
+  writer.put(impl_->codec == nullptr ? std::uint64_t{0} : impl_->codec->fingerprint());
+  writer.put(std::uint64_t{impl_->rows.rows()});
+  for (const VectorId id : impl_->rows.ids()) writer.put(id);
+  for (const RowState state : impl_->rows.states()) writer.put(static_cast<std::uint8_t>(state));
+  writer.put_string(ready() ? write_faiss_index(impl_->store->container()) : std::string());
+  return seal_envelope(EnvelopeKind::kIndex, kIndexVersion, writer.take());
+}
+
+VectorIndex VectorIndex::from_bytes(std::string_view bytes, std::shared_ptr<const Codec> codec, std::string_view name) {
+  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, kIndexVersion, bytes, name);
+  return reading(name, [&] {
+    ByteReader reader(payload);
+    auto impl = std::make_unique<Impl>(get_spec(reader));
+    const auto has_codec = reader.get<std::uint8_t>();
+    const auto fingerprint = reader.get<std::uint64_t>();
+    const auto count = reader.get<std::uint64_t>();
+    check_loaded(has_codec <= (impl->trained_kind ? 1 : 0), "it has a codec that its spec has no use for");
+    check_loaded(count <= reader.left() / (sizeof(VectorId) + 1) && count <= kMaxRows, "it has more rows than bytes");
+    std::vector<VectorId> ids(count);
+    for (VectorId& id : ids) id = reader.get<std::uint64_t>();
+    std::vector<RowState> states(count);
+    for (RowState& state : states) state = static_cast<RowState>(reader.get<std::uint8_t>());
+    std::optional<RowTable> rows = RowTable::restore(std::move(ids), std::move(states));
+    check_loaded(rows.has_value(), "an id is in two rows, or a row in no state that is known");
+    impl->rows = std::move(*rows);
+    const std::string_view blob = reader.get_string();
+    check_loaded(reader.left() == 0, "there are bytes to spare");
+    if (codec != nullptr) {
+      impl->check_codec(codec);
+      if (has_codec != 0 && codec->fingerprint() != fingerprint) {
+        throw Error(ErrorCode::kInvalidArgument, std::string(name) + " was written with the codec of fingerprint " +
+                                                     std::to_string(fingerprint) + ", not with the one given, " +
+                                                     std::to_string(codec->fingerprint()));
+      }
+    }
+    if (impl->trained_kind && has_codec == 0) {
+      check_loaded(blob.empty() && count == 0, "it has rows and no codec");
+      return codec == nullptr ? VectorIndex(std::move(impl)) : VectorIndex(impl->spec, std::move(codec));
+    }
+    const std::unique_ptr<faiss::Index> loaded = read_faiss_index(blob);
+    if (has_codec != 0 && codec == nullptr) {
+      codec = Codec::from_impl(Codec::Impl::adopt(impl->spec, *loaded));
+      check_loaded(codec->fingerprint() == fingerprint, "the fingerprint of its codec is not that of its contents");
+    }
+    impl->codec = std::move(codec);
+    impl->store = load_store(impl->spec, impl->parsed, impl->codec.get(), impl->rows, *loaded);
+    return VectorIndex(std::move(impl));
+  });
+}
+
+void VectorIndex::save(const std::filesystem::path& path) const { write_file_atomically(path, to_bytes()); }
+
+VectorIndex VectorIndex::load(const std::filesystem::path& path, std::shared_ptr<const Codec> codec) {
+  return from_bytes(read_file(path), std::move(codec), path.string());
+}
+
+}  // namespace annulus
