@@ -18,9 +18,9 @@ namespace annulus {
 
 /// A node's claim on the ring.
 struct Node {
-  std::string id;       ///< unique on the ring, 1 to 1024 bytes; the node's identity, so never an address
-  double weight = 1.0;  ///< > 0 and finite; share of the keys relative to the other nodes
-  std::string zone;     ///< failure domain, at most 1024 bytes; empty: the node is a zone of its own
+  std::string id;         ///< unique on the ring, 1 to 1024 bytes; the node's identity, so never an address
+  double weight = 1.0;    ///< > 0 and finite; share of the keys relative to the other nodes
+  std::string zone = {};  ///< failure domain, at most 1024 bytes; empty: the node is a zone of its own
 
   friend bool operator==(const Node&, const Node&) = default;
 };
