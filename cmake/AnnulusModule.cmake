@@ -19,7 +19,11 @@ function(annulus_module name)
   add_library(annulus::${name} ALIAS annulus_${name})
   set_target_properties(annulus_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
   target_compile_features(annulus_${name} PUBLIC cxx_std_20)
-  target_include_directories(annulus_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include>)
+  # Users write <annulus/ring/...>, whether this is installed or a part of their own build.
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/include/annulus)
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/include/annulus/${name} SYMBOLIC)
+  target_include_directories(annulus_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                                                    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include> $<INSTALL_INTERFACE:include>)
   target_link_libraries(annulus_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   annulus_compile_options(annulus_${name})
   set_property(GLOBAL APPEND PROPERTY ANNULUS_MODULES ${name})
