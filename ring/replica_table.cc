@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <string>
 
 #include "core/error.h"
@@ -9,33 +10,40 @@
 namespace annulus {
 namespace {
 
-/// Nodes in the order in which they come next, read counter-clockwise: the owner of each token met goes to the front.
-/// It keeps the first `capacity` of distinct class; a class is a zone, or each node for itself.
-template <class ClassOf>
+/// The nodes that come next on the ring, the first of each class, up to `capacity` of them, as the ring is read
+/// counter-clockwise: the owner of each token met goes to the front. A class is a zone, or each node for itself.
 class NextNodes {
  public:
-  NextNodes(std::size_t capacity, ClassOf class_of) : capacity_(capacity), class_of_(class_of) { nodes_.reserve(capacity + 1); }
+  NextNodes(std::size_t capacity, std::span<const std::uint32_t> class_of) : capacity_(capacity), class_of_(class_of) {
+    nodes_.reserve(capacity);
+  }
 
-  void meet(NodeIndex node) {
-    std::size_t at = 0;
-    while (at < nodes_.size() && class_of_(nodes_[at]) != class_of_(node)) ++at;
-    if (at == nodes_.size()) {
-      if (nodes_.size() == capacity_) {
-        --at;  // the last falls off the end; it can only come back by being met
-      } else {
-        nodes_.push_back(node);
-      }
-    }
-    std::copy_backward(nodes_.begin(), nodes_.begin() + static_cast<std::ptrdiff_t>(at),
-                       nodes_.begin() + static_cast<std::ptrdiff_t>(at) + 1);
-    nodes_.front() = node;
+  bool is_full() const noexcept { return nodes_.size() == capacity_; }
+
+  /// `node` comes after all that were added. For the start, where the ring is read clockwise until the list is full.
+  void add_last(NodeIndex node) {
+    if (!is_full() && find(node) == nodes_.end()) nodes_.push_back(node);
+  }
+
+  /// `node` comes first. If its class was not in the list, the last falls off; it can only come back by being met.
+  void meet(NodeIndex node) noexcept {
+    auto at = find(node);
+    if (at == nodes_.end()) --at;
+    for (; at != nodes_.begin(); --at) *at = *(at - 1);
+    *at = node;
   }
 
   const std::vector<NodeIndex>& nodes() const noexcept { return nodes_; }
 
  private:
+  std::vector<NodeIndex>::iterator find(NodeIndex node) noexcept {
+    auto at = nodes_.begin();
+    while (at != nodes_.end() && class_of_[*at] != class_of_[node]) ++at;
+    return at;
+  }
+
   std::size_t capacity_;
-  ClassOf class_of_;
+  std::span<const std::uint32_t> class_of_;
   std::vector<NodeIndex> nodes_;
 };
 
@@ -55,18 +63,22 @@ ReplicaTable::ReplicaTable(const ConsistentHasher& ring, std::size_t r) : ring_(
 
   const std::size_t of_new_zones = std::min(width_, ring.num_zones());
   const std::span<const NodeIndex> owners = ring.owners();
-  NextNodes zones(of_new_zones, [&ring](NodeIndex node) { return ring.zone_of(node); });
-  NextNodes nodes(width_, [](NodeIndex node) { return node; });
-  // Once round to learn what follows the last token, once to write the rows.
-  for (std::size_t i = n; i-- > 0;) {
-    zones.meet(owners[i]);
-    nodes.meet(owners[i]);
+  std::vector<std::uint32_t> zone_of(ring.num_nodes());
+  for (NodeIndex i = 0; i < zone_of.size(); ++i) zone_of[i] = ring.zone_of(i);
+  std::vector<std::uint32_t> itself(ring.num_nodes());
+  std::iota(itself.begin(), itself.end(), 0u);
+  const bool has_others = of_new_zones < width_;  // nodes of zones used already
+  NextNodes zones(of_new_zones, zone_of);
+  NextNodes nodes(has_others ? width_ : 0, itself);
+  for (std::size_t i = 0; !zones.is_full() || !nodes.is_full(); ++i) {
+    zones.add_last(owners[i]);
+    nodes.add_last(owners[i]);
   }
   for (std::size_t i = n; i-- > 0;) {
     zones.meet(owners[i]);
     NodeIndex* row = rows_.data() + i * width_;
     NodeIndex* end = std::copy(zones.nodes().begin(), zones.nodes().end(), row);
-    if (of_new_zones == width_) continue;
+    if (!has_others) continue;
     nodes.meet(owners[i]);
     for (const NodeIndex node : nodes.nodes()) {
       if (end == row + width_) break;
