@@ -168,15 +168,17 @@ void ClusterControl::mark_returned(std::string_view id) {
 }
 
 void ClusterControl::mark_missed(std::span<const std::string> ids) {
-  if (ids.empty()) return;
   std::lock_guard lock(mutex_);
+  bool changed = false;
   for (const std::string& id : ids) {
     const auto it = members_.find(id);
-    if (it == members_.end()) continue;  // it left meanwhile
+    // one that left needs nothing; one that is down comes back behind in any case
+    if (it == members_.end() || it->second.health == ShardHealth::kDown) continue;
     ++it->second.misses;
-    if (it->second.health == ShardHealth::kUp) it->second.health = ShardHealth::kBehind;
+    it->second.health = ShardHealth::kBehind;
+    changed = true;
   }
-  publish_health();
+  if (changed) publish_health();
 }
 
 bool ClusterControl::mark_up(std::string_view id, const ClusterSnapshot& seen) {

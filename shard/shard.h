@@ -36,6 +36,7 @@ struct HeldRecord {
   bool found = false;
   bool deleted = false;
   Version version;
+  std::uint64_t vector_hash = 0;  ///< as RecordView's
 };
 
 /// Where a scan goes on: behind key `key` of token `token` in arc number `arc`. A new position is the beginning.
@@ -116,6 +117,8 @@ class Shard {
 
   /// Looks up `key`; fills `vector` (d floats, or empty: not wanted) if it is live.
   virtual HeldRecord get(KeyView key, std::span<float> vector) const = 0;
+  /// The same for many keys, versions alone. `held` has one entry a key.
+  virtual void lookup(std::span<const KeyView> keys, std::span<HeldRecord> held) const = 0;
   /// Whether a live record of `key` is held.
   bool contains(KeyView key) const;
 

@@ -146,10 +146,24 @@ HeldRecord VectorShard::get(KeyView key, std::span<float> vector) const {
   }
   std::shared_lock lock(mutex_);
   const Slot slot = table_.find(token_of_key(key), key);
+  const HeldRecord record = held(slot);
+  if (record.found && !record.deleted && !vector.empty()) index_.reconstruct(slot, vector);
+  return record;
+}
+
+HeldRecord VectorShard::held(Slot slot) const noexcept {
   if (slot == RecordTable::kNoSlot) return {};
   const RecordTable::Record& record = table_[slot];
-  if (!record.deleted && !vector.empty()) index_.reconstruct(slot, vector);
-  return {.found = true, .deleted = record.deleted, .version = record.version};
+  return {.found = true, .deleted = record.deleted, .version = record.version, .vector_hash = record.vector_hash};
+}
+
+void VectorShard::lookup(std::span<const KeyView> keys, std::span<HeldRecord> held_records) const {
+  if (held_records.size() != keys.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "room for " + std::to_string(held_records.size()) + " answers about " + std::to_string(keys.size()) + " keys");
+  }
+  std::shared_lock lock(mutex_);
+  for (std::size_t i = 0; i < keys.size(); ++i) held_records[i] = held(table_.find(token_of_key(keys[i]), keys[i]));
 }
 
 bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::size_t most, ScanContents contents,

@@ -28,6 +28,7 @@ class VectorShard final : public Shard {
 
   void upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) override;
   HeldRecord get(KeyView key, std::span<float> vector) const override;
+  void lookup(std::span<const KeyView> keys, std::span<HeldRecord> held) const override;
   bool scan(std::span<const Arc> arcs, ScanPosition& position, std::size_t most, ScanContents contents,
             RecordPage& page) const override;
   std::vector<ArcDigest> digest(std::span<const Arc> arcs) const override;
@@ -46,6 +47,7 @@ class VectorShard final : public Shard {
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
   void compact_if_worthwhile();
   RecordView view_of(Slot slot) const noexcept;
+  HeldRecord held(Slot slot) const noexcept;
 
   const std::string id_;
   const IndexSpec spec_;

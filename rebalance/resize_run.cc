@@ -1,0 +1,320 @@
+#include "rebalance/resize_run_internal.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+#include "shard/synchroniser.h"
+
+namespace annulus {
+namespace {
+
+// Records a page of the count: versions alone, so that a page is cheap.
+constexpr std::size_t kCountPage = 4096;
+
+/// The resize cannot go on now; the message says what it waits for.
+struct Blocked {
+  std::string message;
+};
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "'" : ", '") + name + "'";
+  return all;
+}
+
+std::vector<PlanNode> sorted(std::vector<PlanNode> nodes) {
+  std::sort(nodes.begin(), nodes.end());
+  return nodes;
+}
+
+// By NodeIndex of `ring`: the position among the plan's nodes.
+template <typename Position>
+std::vector<PlanNode> plan_nodes_of(const ConsistentHasher& ring, Position&& position) {
+  std::vector<PlanNode> nodes;
+  for (const Node& node : ring.nodes()) nodes.push_back(position(node.id));
+  return nodes;
+}
+
+}  // namespace
+
+void ResizeRun::run() {
+  try {
+    if (cluster_.stage() == ResizeStage::kAborting) undo();
+    if (cluster_.stage() == ResizeStage::kCopying) {
+      copy();
+      publish();
+    }
+    if (cluster_.stage() == ResizeStage::kRetiring) {
+      drop();
+      cluster_.finish();
+      report_.outcome = ResizeOutcome::kCompleted;
+    }
+  } catch (const Blocked& blocked) {
+    report_.outcome = ResizeOutcome::kBlocked;
+    report_.message = blocked.message;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kAborted) throw;
+    cluster_.begin_abort();
+    undo();
+  }
+  report_.stage = cluster_.stage();
+}
+
+// ---- counting
+
+void ResizeRun::count() {
+  control_.begin_stage("counting", 0);
+  const SnapshotPtr snapshot = cluster_.pin();
+  ArcSet counted;
+  RecordPage page;
+  for (MemberIndex m = 0; m < snapshot->members().size(); ++m) {
+    if (snapshot->members()[m].health != ShardHealth::kUp) continue;
+    const Shard& shard = *snapshot->members()[m].shard;
+    const ArcSet held = snapshot->serving().arcs_of(m);
+    const std::vector<Arc> arcs = held.intersected(counted.complement()).arcs();
+    counted = counted.united(held);
+    ScanPosition at;
+    try {
+      for (bool more = !arcs.empty(); more;) {
+        page.clear();
+        more = shard.scan(arcs, at, kCountPage, ScanContents::kVersions, page);
+        count_page(page);
+      }
+    } catch (const Error& error) {
+      warn("shard '" + shard.id() + "' could not be counted: " + error.what());
+    }
+  }
+}
+
+void ResizeRun::count_page(const RecordPage& page) {
+  const auto position_of = [this](const std::string& id) { return position(id); };
+  const std::vector<PlanNode> old_name = plan_nodes_of(plan_.before, position_of);
+  const std::vector<PlanNode> new_name = plan_nodes_of(plan_.after, position_of);
+  std::vector<NodeIndex> old_set(plan_.replicas_before);
+  std::vector<NodeIndex> new_set(plan_.replicas_after);
+  for (std::size_t i = 0; i < page.size(); ++i) {
+    if (page[i].deleted) continue;
+    const Token token = token_of_key(page[i].key);
+    const std::size_t olds = plan_.before.replicas(token, old_set);
+    const std::size_t news = plan_.after.replicas(token, new_set);
+    std::size_t stays = 0;
+    for (std::size_t a = 0; a < news; ++a) {
+      for (std::size_t b = 0; b < olds; ++b) stays += new_name[new_set[a]] == old_name[old_set[b]] ? 1 : 0;
+    }
+    ++report_.keys;
+    report_.lower_bound += news - stays;
+    memory_.to_drop += olds - stays;
+  }
+}
+
+// ---- stage kCopying
+
+// Calls work(ends, chunk) for the moves that have the same ends, chunk by chunk.
+template <typename Ends, typename Work>
+void ResizeRun::by_chunks(const std::vector<std::pair<Ends, std::size_t>>& moves, Work&& work) {
+  std::map<Ends, std::vector<std::size_t>> groups;
+  for (const auto& [ends, move] : moves) groups[ends].push_back(move);
+  for (const auto& [ends, group] : groups) {
+    for (std::size_t begin = 0; begin < group.size(); begin += options_.chunk_arcs) {
+      work(ends, Moves(group).subspan(begin, std::min(options_.chunk_arcs, group.size() - begin)));
+    }
+  }
+}
+
+void ResizeRun::copy() {
+  control_.begin_stage("copying", report_.lower_bound);
+  using Ends = std::pair<std::vector<PlanNode>, std::vector<PlanNode>>;  // sources, targets
+  std::vector<std::pair<Ends, std::size_t>> open;
+  for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
+    const ArcMove& move = plan_.moves[i];
+    if (memory_.copied[i] || move.targets.empty() || move.sources.empty()) continue;
+    open.push_back({{sorted(move.sources), sorted(move.targets)}, i});
+  }
+  by_chunks(open, [this](const Ends& ends, Moves chunk) { copy_chunk(ends.first, ends.second, chunk); });
+}
+
+// Copies from one source after the other until one can be read to the end and is dominated.
+void ResizeRun::copy_chunk(const std::vector<PlanNode>& sources, const std::vector<PlanNode>& targets, Moves chunk) {
+  std::vector<std::shared_ptr<Shard>> receivers;
+  for (const PlanNode target : targets) receivers.push_back(require_up(plan_.nodes[target]));
+  const std::vector<Arc> arcs = arcs_of(chunk);
+  std::string reason = "none of its holders " + listed(names(sources)) + " is up; bring one up";
+  for (const PlanNode node : least_used_first(sources)) {
+    const std::shared_ptr<Shard> source = if_up(plan_.nodes[node]);
+    if (source == nullptr) continue;
+    try {
+      CopyCounts counts = copy_arcs(*source, receivers, arcs, options_.page_records, [this](const CopyCounts& page) {
+        control_.step(page.copied + page.already_there, page.bytes);
+      });
+      // it may have fallen behind while it was read: then others hold newer records
+      if (if_up(plan_.nodes[node]) == nullptr) continue;
+      counts += verify_dominance(*source, receivers, arcs, options_.page_records,
+                                 [this](const CopyCounts& page) { control_.step(0, page.bytes); });
+      account(counts, source->lossless(), node, targets);
+      if (counts.missing == 0) {
+        for (const std::size_t i : chunk) memory_.copied[i] = true;
+        return;
+      }
+      reason = std::to_string(counts.missing) + " records are still missing after copying them";
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kAborted) throw;
+      reason = error.what();
+    }
+  }
+  throw Blocked{"an arc cannot be copied to " + listed(names(targets)) + ": " + reason + "; then execute again, or abort"};
+}
+
+void ResizeRun::account(const CopyCounts& counts, bool lossless, PlanNode source, const std::vector<PlanNode>& targets) {
+  report_.moved += counts.copied;
+  report_.moved_tombstones += counts.copied_tombstones;
+  report_.already_there += counts.already_there;
+  report_.recopied += counts.recopied;
+  report_.verified += counts.verified;
+  report_.bytes += counts.bytes;
+  if (!lossless) report_.lossy_copies += counts.copied;
+  report_.nodes[source].copied_out += counts.copied;
+  // with several targets the parts are equal but for live writes: the first gets the rest
+  for (const PlanNode target : targets) report_.nodes[target].copied_in += counts.copied / targets.size();
+  report_.nodes[targets.front()].copied_in += counts.copied % targets.size();
+}
+
+void ResizeRun::publish() {
+  std::vector<std::string> gaining;
+  for (const ArcMove& move : plan_.moves) {
+    for (const PlanNode target : move.targets) gaining.push_back(plan_.nodes[target]);
+  }
+  std::sort(gaining.begin(), gaining.end());
+  gaining.erase(std::unique(gaining.begin(), gaining.end()), gaining.end());
+  do {
+    for (const std::string& id : gaining) require_up(id);
+    control_.step(0, 0);  // the last moment for an abort
+  } while (!cluster_.publish_target(gaining));
+}
+
+// ---- stage kRetiring
+
+void ResizeRun::drop() {
+  control_.begin_stage("dropping", memory_.to_drop);
+  using Ends = std::pair<PlanNode, std::vector<PlanNode>>;  // who drops, who owns now
+  std::vector<std::pair<Ends, std::size_t>> open;
+  for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
+    for (const PlanNode node : plan_.moves[i].drops) open.push_back({{node, sorted(plan_.moves[i].owners)}, i});
+  }
+  by_chunks(open, [this](const Ends& ends, Moves chunk) { drop_chunk(ends.first, ends.second, chunk); });
+}
+
+void ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk) {
+  const std::string& id = plan_.nodes[node];
+  // One that is down is cleaned when it comes back: it is synchronised before it serves.
+  if (cluster_.health(id) == ShardHealth::kDown) {
+    warn("shard '" + id + "' is down and keeps rows that it does not own any more, until it is brought up");
+    return;
+  }
+  std::shared_ptr<Shard> old;
+  std::vector<std::shared_ptr<Shard>> keepers;
+  {
+    const SnapshotPtr now = cluster_.pin();
+    old = now->members()[*now->find(id)].shard;
+    for (const PlanNode owner : owners) {
+      const Member& member = now->members()[*now->find(plan_.nodes[owner])];
+      if (member.health == ShardHealth::kUp) keepers.push_back(member.shard);
+    }
+  }
+  if (keepers.empty()) {
+    throw Blocked{"none of the new owners " + listed(names(owners)) + " is up, so '" + id +
+                  "' keeps its rows; bring one up and execute again"};
+  }
+  const std::vector<Arc> arcs = arcs_of(chunk);
+  try {
+    const CopyCounts checked = verify_dominance(*old, keepers, arcs, options_.page_records);
+    report_.checked_before_drop += checked.verified;
+    report_.recopied += checked.recopied;
+    report_.moved += checked.copied;
+    if (checked.missing > 0) {
+      report_.lost += checked.missing;
+      throw Blocked{"the new owners " + listed(names(owners)) + " lack " + std::to_string(checked.missing) + " records that '" + id +
+                    "' holds; nothing was dropped: verify the new owners, then execute again"};
+    }
+    const std::uint64_t dropped = old->drop(arcs);
+    report_.dropped += dropped;
+    report_.nodes[node].dropped += dropped;
+    control_.step(dropped, 0, false);
+  } catch (const Error& error) {
+    warn("shard '" + id + "' could not be cleaned: " + error.what());
+    cluster_.mark_missed(std::span(&id, 1));
+  }
+}
+
+// ---- stage kAborting
+
+void ResizeRun::undo() {
+  drop_unserved();
+  cluster_.finish();
+  report_.outcome = ResizeOutcome::kAborted;
+  report_.message = "aborted on request: the old ring serves as before";
+}
+
+void ResizeRun::drop_unserved() {
+  const SnapshotPtr now = cluster_.pin();
+  for (MemberIndex m = 0; m < now->members().size(); ++m) {
+    const Member& member = now->members()[m];
+    const std::vector<Arc> arcs = now->retiring().arcs_of(m).intersected(now->serving().arcs_of(m).complement()).arcs();
+    if (arcs.empty() || member.health == ShardHealth::kDown) continue;
+    const std::string& id = member.shard->id();
+    try {
+      report_.dropped += member.shard->drop(arcs);
+    } catch (const Error& error) {
+      warn("shard '" + id + "' could not be cleaned: " + error.what());
+      cluster_.mark_missed(std::span(&id, 1));
+    }
+  }
+}
+
+// ---- shards and names
+
+std::vector<Arc> ResizeRun::arcs_of(Moves chunk) const {
+  std::vector<Arc> arcs;
+  for (const std::size_t i : chunk) arcs.push_back(plan_.moves[i].arc);
+  return arcs;
+}
+
+std::vector<PlanNode> ResizeRun::least_used_first(std::vector<PlanNode> nodes) const {
+  std::stable_sort(nodes.begin(), nodes.end(),
+                   [&](PlanNode a, PlanNode b) { return report_.nodes[a].copied_out < report_.nodes[b].copied_out; });
+  return nodes;
+}
+
+std::vector<std::string> ResizeRun::names(const std::vector<PlanNode>& nodes) const {
+  std::vector<std::string> ids;
+  for (const PlanNode node : nodes) ids.push_back(plan_.nodes[node]);
+  return ids;
+}
+
+PlanNode ResizeRun::position(const std::string& id) const {
+  return static_cast<PlanNode>(std::lower_bound(plan_.nodes.begin(), plan_.nodes.end(), id) - plan_.nodes.begin());
+}
+
+std::shared_ptr<Shard> ResizeRun::if_up(const std::string& id) {
+  if (cluster_.health(id) == ShardHealth::kBehind) report_.synchronised.push_back(synchronise(cluster_, id));
+  const SnapshotPtr now = cluster_.pin();
+  const auto member = now->find(id);
+  if (!member || now->members()[*member].health != ShardHealth::kUp) return nullptr;
+  return now->members()[*member].shard;
+}
+
+std::shared_ptr<Shard> ResizeRun::require_up(const std::string& id) {
+  std::shared_ptr<Shard> shard = if_up(id);
+  if (shard != nullptr) return shard;
+  const bool told = !report_.synchronised.empty() && report_.synchronised.back().shard == id;
+  throw Blocked{"shard '" + id + "' is to receive data and is " + std::string(to_string(cluster_.health(id))) +
+                (told ? " (" + report_.synchronised.back().waits_for + ")" : "") + "; bring it up and execute again, or abort"};
+}
+
+void ResizeRun::warn(std::string message) {
+  if (std::find(report_.warnings.begin(), report_.warnings.end(), message) == report_.warnings.end()) {
+    report_.warnings.push_back(std::move(message));
+  }
+}
+
+}  // namespace annulus

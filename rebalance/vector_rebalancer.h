@@ -1,0 +1,110 @@
+// Carries out a resize of a VectorRouter: online, throttled, verified. Start at VectorRebalancer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rebalance/move_control.h"
+#include "rebalance/rebalance_plan.h"
+#include "shard/vector_router.h"
+
+namespace annulus {
+
+enum class ResizeOutcome : std::uint8_t {
+  kCompleted,    ///< the target serves, and nobody holds what it does not own
+  kNothingToDo,  ///< the declared ring serves already
+  kAborted,      ///< the old ring serves, as before; what had been copied is dropped
+  kBlocked,      ///< a shard is missing: `message` says which. Execute again to go on, or abort
+};
+
+std::string_view to_string(ResizeOutcome outcome) noexcept;
+
+/// What one node took and gave.
+struct NodeFlow {
+  std::string id;
+  std::uint64_t copied_in = 0;
+  std::uint64_t copied_out = 0;
+  std::uint64_t dropped = 0;
+};
+
+/// The account of a resize. Counts are of (key, node) pairs with a live record unless said otherwise.
+struct ResizeReport {
+  ResizeOutcome outcome = ResizeOutcome::kNothingToDo;
+  ResizeStage stage = ResizeStage::kNone;   ///< where it stands: kNone when it is over
+  std::string message;                      ///< of a blocked resize: why, and what to do
+  std::uint64_t keys = 0;                   ///< live keys when it began
+  std::uint64_t lower_bound = 0;            ///< pairs that any executor must copy: counted key by key with both rings' own walks
+  std::uint64_t moved = 0;                  ///< pairs copied, recopied ones included
+  std::uint64_t moved_tombstones = 0;
+  std::uint64_t already_there = 0;          ///< records which live writes, or an earlier run, had brought already
+  std::uint64_t recopied = 0;               ///< records found old or missing when verified, copied again
+  std::uint64_t verified = 0;               ///< pairs found at least as new at the target as at the source
+  std::uint64_t checked_before_drop = 0;    ///< pairs found at the new owners again, just before the old copy was dropped
+  std::uint64_t lost = 0;                   ///< records that the new owners lack; their old copies are kept. Zero
+  std::uint64_t dropped = 0;
+  std::uint64_t lossy_copies = 0;           ///< pairs copied from a lossy index by decoding: the vector is an approximation
+  std::uint64_t bytes = 0;                  ///< sent
+  double moved_fraction = 0;                ///< moved / (keys x R), the new R
+  double lower_bound_fraction = 0;          ///< lower_bound / (keys x R)
+  double seconds = 0;
+  std::vector<NodeFlow> nodes;              ///< sorted by id
+  std::vector<std::string> warnings;        ///< of the plan, and of shards that could not be cleaned
+  std::vector<SyncReport> synchronised;     ///< shards that had to be brought up to date on the way
+};
+
+struct RebalanceOptions {
+  std::uint64_t max_bytes_per_second = 0;  ///< 0: no limit
+  std::size_t page_records = 256;          ///< records a copy step: what a shard's lock is held for
+  std::size_t chunk_arcs = 64;             ///< arcs copied and verified together
+};
+
+struct ResizeMemory;
+
+/// Executes plans on one router, stage by stage (ResizeStage says what holds in each):
+///   publish the target, so that writes go to the union, and drain; copy each arc from an owner that is up; verify that every
+///   gained owner dominates its source; publish the target as serving, once for all arcs, and drain; check once more, and drop
+///   what is not owned any more.
+/// No good copy is dropped before its replacement is verified and serves. Reads and writes go on throughout.
+///
+/// Thread-safe: pause, resume, abort, set_max_rate and progress from any thread while one executes. One execution at a time.
+class VectorRebalancer {
+ public:
+  explicit VectorRebalancer(VectorRouter& router, RebalanceOptions options = {});
+  ~VectorRebalancer();
+
+  /// The plan from what serves to what is declared.
+  RebalancePlan plan() const;
+
+  /// Carries out `plan`; `before` is the ring that it starts from. A blocked resize goes on when called again with the same
+  /// plan. Throws Error(kFailedPrecondition) if the plan or `before` is of other rings than this router's, or an execution is
+  /// under way; never because of a shard that fails: that is reported.
+  ResizeReport execute(const RebalancePlan& plan, const ConsistentHasher& before);
+
+  /// plan and execute in one.
+  ResizeReport execute() {
+    const RebalancePlan now = plan();
+    return execute(now, now.before);
+  }
+
+  void pause() { control_.pause(); }
+  void resume() { control_.resume(); }
+  void set_max_rate(std::uint64_t bytes_per_second) { control_.set_max_rate(bytes_per_second); }
+  void set_progress(ProgressCallback callback) { control_.set_progress(std::move(callback)); }
+
+  /// Takes the resize back, as long as the target does not serve yet: a running execution returns kAborted; one that is blocked
+  /// is undone here. Throws Error(kFailedPrecondition) if there is none, or it is past that point.
+  void abort();
+
+ private:
+  VectorRouter& router_;
+  const RebalanceOptions options_;
+  MoveControl control_;
+  std::mutex running_;  // held by the execution
+  std::unique_ptr<ResizeMemory> memory_;  // of a blocked execution
+};
+
+}  // namespace annulus

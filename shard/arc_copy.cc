@@ -1,0 +1,121 @@
+#include "shard/arc_copy.h"
+
+namespace annulus {
+namespace {
+
+// Looks that a record gets before it counts as missing. Two suffice unless the target loses what it is given.
+constexpr int kLooks = 4;
+
+CopyCounts send(std::span<const RecordView> records, Shard& target) {
+  CopyCounts counts;
+  std::vector<WriteOutcome> outcomes(records.size());
+  target.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (outcomes[i] == WriteOutcome::kApplied) {
+      ++(records[i].deleted ? counts.copied_tombstones : counts.copied);
+    } else {
+      ++counts.already_there;
+    }
+  }
+  return counts;
+}
+
+// The records of `page` that `target` does not hold, or holds older.
+std::vector<RecordView> not_dominated(std::span<const RecordView> records, const Shard& target) {
+  std::vector<KeyView> keys;
+  for (const RecordView& record : records) keys.push_back(record.key);
+  std::vector<HeldRecord> held(keys.size());
+  target.lookup(keys, held);
+  std::vector<RecordView> missing;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (!held[i].found || held[i].version < records[i].version) missing.push_back(records[i]);
+  }
+  return missing;
+}
+
+// Sends what the source holds now of the keys in `missing`; takes out those that it does not hold any more.
+CopyCounts send_again(const Shard& source, std::vector<RecordView>& missing, Shard& target) {
+  const std::size_t dimension = source.spec().dimension;
+  RecordPage page(dimension);
+  std::vector<float> vector(dimension);
+  std::erase_if(missing, [&](const RecordView& record) {
+    const HeldRecord held = source.get(record.key, vector);
+    if (!held.found) return true;
+    page.append({.key = record.key,
+                 .version = held.version,
+                 .deleted = held.deleted,
+                 .vector_hash = held.vector_hash,
+                 .vector = held.deleted ? nullptr : vector.data()});
+    return false;
+  });
+  CopyCounts counts = send(page.views(), target);
+  counts.recopied = counts.copied + counts.copied_tombstones;
+  counts.bytes = page.bytes();
+  return counts;
+}
+
+}  // namespace
+
+CopyCounts& CopyCounts::operator+=(const CopyCounts& other) noexcept {
+  copied += other.copied;
+  copied_tombstones += other.copied_tombstones;
+  already_there += other.already_there;
+  recopied += other.recopied;
+  verified += other.verified;
+  missing += other.missing;
+  bytes += other.bytes;
+  return *this;
+}
+
+CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
+                     std::size_t page_records, const PageCallback& after_page) {
+  CopyCounts total;
+  RecordPage page(source.spec().dimension);
+  ScanPosition position;
+  for (bool more = true; more;) {
+    page.clear();
+    more = source.scan(arcs, position, page_records, ScanContents::kVectors, page);
+    if (page.empty()) continue;
+    const std::vector<RecordView> records = page.views();
+    CopyCounts counts;
+    for (const auto& target : targets) {
+      counts += send(records, *target);
+      counts.bytes += page.bytes();
+    }
+    total += counts;
+    if (after_page) after_page(counts);
+  }
+  return total;
+}
+
+CopyCounts verify_dominance(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
+                            std::size_t page_records, const PageCallback& after_page) {
+  CopyCounts total;
+  RecordPage page(source.spec().dimension);
+  ScanPosition position;
+  for (bool more = true; more;) {
+    page.clear();
+    more = source.scan(arcs, position, page_records, ScanContents::kVersions, page);
+    if (page.empty()) continue;
+    const std::vector<RecordView> records = page.views();
+    std::uint64_t live = 0;
+    for (const RecordView& record : records) live += record.deleted ? 0 : 1;
+    CopyCounts counts;
+    for (const auto& target : targets) {
+      std::vector<RecordView> missing = not_dominated(records, *target);
+      for (int look = 1; look < kLooks && !missing.empty(); ++look) {
+        counts += send_again(source, missing, *target);
+        missing = not_dominated(missing, *target);
+      }
+      std::uint64_t missing_live = 0;
+      for (const RecordView& record : missing) missing_live += record.deleted ? 0 : 1;
+      counts.verified += live - missing_live;
+      counts.missing += missing.size();
+    }
+    total += counts;
+    if (after_page) after_page(counts);
+  }
+  return total;
+}
+
+}  // namespace annulus

@@ -1,0 +1,221 @@
+// The search path: cover -> (shard x query block) grid -> candidates -> one merge -> exact distances -> answer.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "index/distance.h"
+#include "shard/top_k_merge.h"
+#include "shard/vector_router.h"
+
+namespace annulus {
+namespace {
+
+// Queries that one task of the grid answers: enough to pay for its start, few enough to spread.
+constexpr std::size_t kQueryBlock = 32;
+
+bool callers_fault(ErrorCode code) { return code == ErrorCode::kInvalidArgument || code == ErrorCode::kFailedPrecondition; }
+
+}  // namespace
+
+/// One search under one snapshot.
+class RouterSearch {
+ public:
+  RouterSearch(const VectorRouter& router, const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result)
+      : router_(router), queries_(queries), k_(k), options_(options), result_(result), snapshot_(router.control().pin()) {}
+
+  void run() {
+    const auto n = static_cast<std::size_t>(queries_.rows());
+    usable_.clear();
+    for (const Member& member : snapshot_->members()) usable_.push_back(member.health == ShardHealth::kUp);
+    cover_ = snapshot_->plans().next();
+    result_.coverage = snapshot_->plans().coverage();
+    require_cover();
+    result_.shards_asked = cover_.size();
+    result_.distances = 0;
+    result_.errors.clear();
+    // Room for what there is, not for what is asked: k may be absurd.
+    result_.counts_.assign(n, 0);
+    answers_.resize(n);
+
+    std::vector<std::uint32_t> open(n);
+    for (std::uint32_t i = 0; i < n; ++i) open[i] = i;
+    // An answer that may have a hole is asked again for more: this ends at the latest when the lists are not cut any more.
+    for (std::size_t asked = candidates_wanted(); !open.empty(); asked = doubled(asked)) {
+      ask_until_answered(open, asked);
+      merge(open, asked);
+    }
+    write_answers();
+  }
+
+ private:
+  struct Answer {
+    std::vector<Neighbor> neighbors;
+  };
+
+  void require_cover() const {
+    if (!cover_.empty()) return;
+    if (snapshot_->members().empty()) throw Error(ErrorCode::kUnavailable, "no shard is attached to this router; call attach_node");
+    std::string first = result_.errors.empty() ? "" : "; " + result_.errors.front().message;
+    throw Error(ErrorCode::kUnavailable, "no shard is up, of " + std::to_string(snapshot_->members().size()) +
+                                             "; bring one up and search again" + first);
+  }
+
+  static std::size_t doubled(std::size_t n) { return n > std::numeric_limits<std::size_t>::max() / 2 ? n : 2 * n; }
+
+  std::size_t candidates_wanted() const {
+    const bool exact = std::all_of(cover_.begin(), cover_.end(),
+                                   [&](MemberIndex m) { return snapshot_->members()[m].shard->candidates_are_exact(); });
+    return exact ? k_ : doubled(k_);
+  }
+
+  // Asks the cover; a shard that fails is left out and a cover without it is asked instead.
+  void ask_until_answered(const std::vector<std::uint32_t>& open, std::size_t asked) {
+    while (!ask(open, asked)) {
+      const auto& problem_layout = snapshot_->serving();
+      const QueryPlans plans(make_cover_problem(*problem_layout.layout, problem_layout.member_of, usable_.size()),
+                             *problem_layout.layout, problem_layout.member_of, usable_,
+                             parse_spec(router_.options().index).family);
+      cover_ = plans.next();
+      result_.coverage = plans.coverage();
+      require_cover();
+      result_.shards_asked = cover_.size();
+    }
+  }
+
+  bool ask(const std::vector<std::uint32_t>& open, std::size_t asked) {
+    blocks_ = (open.size() + kQueryBlock - 1) / kQueryBlock;
+    const bool all = open.size() == static_cast<std::size_t>(queries_.rows());
+    if (!all) {
+      gathered_.resize(static_cast<Eigen::Index>(open.size()), queries_.cols());
+      for (std::size_t i = 0; i < open.size(); ++i) gathered_.row(static_cast<Eigen::Index>(i)) = queries_.row(open[i]);
+    }
+    lists_.resize(blocks_ * cover_.size());
+    // a block's lists lie side by side, for the merge
+    const auto failures = fan_out(lists_.size(), lists_.size(), [&](std::size_t task) {
+      const std::size_t block = task % blocks_;
+      const std::size_t shard = task / blocks_;
+      const auto begin = static_cast<Eigen::Index>(block * kQueryBlock);
+      const auto rows = static_cast<Eigen::Index>(std::min(kQueryBlock, open.size() - block * kQueryBlock));
+      const MatrixView part = all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows));
+      snapshot_->members()[cover_[shard]].shard->candidates(part, asked, options_.params, options_.filter,
+                                                            lists_[block * cover_.size() + shard]);
+    });
+    bool answered = true;
+    for (std::size_t task = 0; task < failures.size(); ++task) {
+      if (!failures[task]) {
+        result_.distances += lists_[(task % blocks_) * cover_.size() + task / blocks_].distances;
+        continue;
+      }
+      const MemberIndex member = cover_[task / blocks_];
+      const ShardError error = describe_failure(snapshot_->members()[member].shard->id(), failures[task]);
+      if (callers_fault(error.code)) std::rethrow_exception(failures[task]);
+      if (usable_[member]) result_.errors.push_back(error);
+      usable_[member] = false;
+      answered = false;
+    }
+    return answered;
+  }
+
+  // Merges each open query; keeps open those whose answer may have a hole.
+  void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
+    const std::size_t wanted = candidates_wanted();
+    std::vector<char> whole(open.size(), 1);
+    const auto failures = fan_out(blocks_, blocks_, [&](std::size_t block) {
+      TopKMerge merger(router_.options().key_kind);
+      std::vector<MergedHit> hits;
+      const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
+      const std::size_t end = std::min(open.size(), (block + 1) * kQueryBlock);
+      for (std::size_t i = block * kQueryBlock; i < end; ++i) {
+        whole[i] = merger.merge(lists, i - block * kQueryBlock, asked, wanted, hits);
+        if (whole[i]) answer(open[i], hits);
+      }
+    });
+    for (const auto& failure : failures) {
+      if (failure) std::rethrow_exception(failure);
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      if (!whole[i]) open[kept++] = open[i];
+    }
+    open.resize(kept);
+  }
+
+  // The second phase, for shards whose first was not exact (they were asked for twice as many); then the cut to k.
+  void answer(std::uint32_t query, std::vector<MergedHit>& hits) {
+    for (std::uint32_t list = 0; list < cover_.size(); ++list) {
+      const Shard& shard = *snapshot_->members()[cover_[list]].shard;
+      if (shard.candidates_are_exact()) continue;
+      std::vector<RefineItem> items;
+      std::vector<std::size_t> places;
+      for (std::size_t i = 0; i < hits.size(); ++i) {
+        if (hits[i].list != list) continue;
+        items.push_back({query, hits[i].key});
+        places.push_back(i);
+      }
+      std::vector<float> exact(items.size());
+      shard.refine(queries_, items, exact);
+      for (std::size_t i = 0; i < items.size(); ++i) hits[places[i]].distance = exact[i];
+    }
+    std::erase_if(hits, [](const MergedHit& hit) { return std::isinf(hit.distance) && hit.distance > 0; });
+    std::sort(hits.begin(), hits.end(), [&](const MergedHit& a, const MergedHit& b) {
+      return a.distance != b.distance ? a.distance < b.distance : compare_keys(a.key, b.key, router_.options().key_kind) < 0;
+    });
+    const bool similarity = router_.options().index.metric != Metric::kL2;
+    std::vector<Neighbor>& neighbors = answers_[query].neighbors;
+    neighbors.resize(std::min(k_, hits.size()));
+    for (std::size_t i = 0; i < neighbors.size(); ++i) {
+      neighbors[i].key = hits[i].key;
+      neighbors[i].distance = similarity ? -hits[i].distance : hits[i].distance;
+      neighbors[i].version = hits[i].version;
+    }
+  }
+
+  void write_answers() {
+    result_.k_ = 0;
+    for (const Answer& answer : answers_) result_.k_ = std::max(result_.k_, answer.neighbors.size());
+    result_.neighbors_.resize(answers_.size() * result_.k_);
+    for (std::size_t i = 0; i < answers_.size(); ++i) {
+      result_.counts_[i] = answers_[i].neighbors.size();
+      std::swap_ranges(answers_[i].neighbors.begin(), answers_[i].neighbors.end(),
+                       result_.neighbors_.begin() + static_cast<std::ptrdiff_t>(i * result_.k_));
+    }
+  }
+
+  const VectorRouter& router_;
+  const MatrixView& queries_;
+  const std::size_t k_;
+  const SearchOptions& options_;
+  SearchResult& result_;
+  const SnapshotPtr snapshot_;
+  std::vector<bool> usable_;
+  std::vector<MemberIndex> cover_;
+  std::size_t blocks_ = 0;
+  std::vector<CandidateLists> lists_;  // blocks x shards of the cover
+  std::vector<Answer> answers_;
+  Matrix gathered_;
+};
+
+void VectorRouter::search(const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result) const {
+  if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
+  if ((options.params.ef && *options.params.ef <= 0) || (options.params.nprobe && *options.params.nprobe <= 0)) {
+    throw Error(ErrorCode::kInvalidArgument, "ef and nprobe must be greater than 0");
+  }
+  if (options.filter != nullptr && !*options.filter) throw Error(ErrorCode::kInvalidArgument, "the filter is empty; pass null for no filter");
+  validate_vectors(queries, options_.index.dimension, options_.index.metric, "the queries");
+  require_codec("search");
+  if (options_.index.metric == Metric::kCosine) {
+    const Matrix normalised = accepted(queries, "the queries");
+    RouterSearch(*this, normalised, k, options, result).run();
+  } else {
+    RouterSearch(*this, queries, k, options, result).run();
+  }
+}
+
+SearchResult VectorRouter::search(const MatrixView& queries, std::size_t k, const SearchOptions& options) const {
+  SearchResult result;
+  search(queries, k, options, result);
+  return result;
+}
+
+}  // namespace annulus

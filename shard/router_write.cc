@@ -1,0 +1,196 @@
+// The write path: key -> token -> owners -> shards, all of them at once.
+#include <algorithm>
+
+#include "core/error.h"
+#include "index/distance.h"
+#include "shard/vector_router.h"
+
+namespace annulus {
+namespace {
+
+// Rows below which waking other threads costs more than it saves, where an insert costs little.
+constexpr std::size_t kSerialRows = 32;
+
+// The rows that one member gets, and what it did with them.
+struct Share {
+  std::vector<std::uint32_t> rows;
+  std::vector<RecordView> records;
+  std::vector<WriteOutcome> outcomes;
+  std::optional<ShardError> error;
+};
+
+// One write under one snapshot.
+class Write {
+ public:
+  Write(const ClusterSnapshot& snapshot, std::span<const RecordView> records)
+      : snapshot_(snapshot), records_(records), required_(snapshot.members().size()), former_(required_.size()) {}
+
+  void run(bool costly, WriteReport& report) {
+    route();
+    const std::size_t threads = costly || records_.size() >= kSerialRows ? required_.size() : 1;
+    send(required_, WriteMode::kInsertOrUpdate, threads);
+    std::vector<bool> taken(records_.size(), false);
+    for (const Share& share : required_) {
+      for (std::size_t i = 0; !share.error && i < share.rows.size(); ++i) taken[share.rows[i]] = true;
+    }
+    // A former owner follows what an owner took, and nothing else.
+    for (Share& share : former_) {
+      std::erase_if(share.rows, [&](std::uint32_t row) { return !taken[row]; });
+    }
+    send(former_, WriteMode::kOnlyIfHeld, threads);
+    fill(taken, report);
+  }
+
+ private:
+  void route() {
+    ClusterSnapshot::Owners owners;
+    for (std::uint32_t row = 0; row < records_.size(); ++row) {
+      snapshot_.owners_of(token_of_key(records_[row].key), owners);
+      for (const MemberIndex member : owners.required) required_[member].rows.push_back(row);
+      for (const MemberIndex member : owners.former) former_[member].rows.push_back(row);
+    }
+  }
+
+  void send(std::vector<Share>& shares, WriteMode mode, std::size_t threads) {
+    std::vector<MemberIndex> asked;
+    for (MemberIndex member = 0; member < shares.size(); ++member) {
+      Share& share = shares[member];
+      if (share.rows.empty()) continue;
+      if (snapshot_.members()[member].health == ShardHealth::kDown) {
+        share.error = ShardError{name(member), ErrorCode::kUnavailable, "shard '" + name(member) + "' is down"};
+        continue;
+      }
+      for (const std::uint32_t row : share.rows) share.records.push_back(records_[row]);
+      share.outcomes.resize(share.rows.size());
+      asked.push_back(member);
+    }
+    const auto failures = fan_out(asked.size(), threads, [&](std::size_t i) {
+      Share& share = shares[asked[i]];
+      snapshot_.members()[asked[i]].shard->upsert_if_newer(share.records, mode, share.outcomes);
+    });
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      if (failures[i]) shares[asked[i]].error = describe_failure(name(asked[i]), failures[i]);
+    }
+  }
+
+  void fill(const std::vector<bool>& taken, WriteReport& report) const {
+    for (std::size_t row = 0; row < taken.size(); ++row) {
+      if (!taken[row]) report.failed_rows.push_back(row);
+    }
+    for (MemberIndex member = 0; member < required_.size(); ++member) {
+      const Share& share = required_[member];
+      const Share& former = former_[member];
+      const bool missed_required =
+          share.error && std::any_of(share.rows.begin(), share.rows.end(), [&](std::uint32_t row) { return taken[row]; });
+      if (missed_required || (former.error && !former.rows.empty())) report.missed.push_back(name(member));
+      if (share.rows.empty() && former.rows.empty()) continue;
+      WriteReport::ShardPart part{.shard = name(member), .sent = share.records.size() + former.records.size(), .applied = 0, .error = share.error};
+      if (!part.error) part.error = former.error;
+      if (!share.error) part.applied += applied(share);
+      if (!former.error) part.applied += applied(former);
+      report.shards.push_back(std::move(part));
+    }
+  }
+
+  static std::size_t applied(const Share& share) {
+    return static_cast<std::size_t>(std::count(share.outcomes.begin(), share.outcomes.end(), WriteOutcome::kApplied));
+  }
+  const std::string& name(MemberIndex member) const { return snapshot_.members()[member].shard->id(); }
+
+  const ClusterSnapshot& snapshot_;
+  std::span<const RecordView> records_;
+  std::vector<Share> required_;
+  std::vector<Share> former_;
+};
+
+void require_taken(const WriteReport& report, KeyView key, KeyKind kind) {
+  if (report.ok()) return;
+  std::string who;
+  for (const WriteReport::ShardPart& part : report.shards) {
+    who += (who.empty() ? "" : "; ") + (part.error ? part.error->message : "shard '" + part.shard + "' did not answer");
+  }
+  throw Error(ErrorCode::kUnavailable, "no owner of key '" + display_key(key, kind) + "' took the write" +
+                                           (who.empty() ? ": no shard is attached" : ": " + who) + "; bring a shard up and try again");
+}
+
+}  // namespace
+
+void VectorRouter::validate_keys(std::span<const KeyView> keys) const {
+  for (std::size_t row = 0; row < keys.size(); ++row) {
+    try {
+      validate_key(keys[row], options_.key_kind);
+    } catch (const Error& error) {
+      throw Error(error.code(), "row " + std::to_string(row) + ": " + error.what());
+    }
+  }
+}
+
+Matrix VectorRouter::accepted(const MatrixView& vectors, const char* what) const {
+  validate_vectors(vectors, options_.index.dimension, options_.index.metric, what);
+  Matrix taken = vectors;
+  if (options_.index.metric == Metric::kCosine) {
+    for (Eigen::Index row = 0; row < taken.rows(); ++row) normalise(taken.row(row).data(), options_.index.dimension);
+  }
+  return taken;
+}
+
+WriteReport VectorRouter::write(std::span<const RecordView> records) {
+  WriteReport report;
+  report.rows = records.size();
+  if (records.empty()) return report;
+  control_.start_running();
+  std::vector<RecordView> versioned(records.begin(), records.end());
+  {
+    // The version is newer than the pin: a drain that saw no such operation has seen all older versions.
+    const SnapshotPtr snapshot = control_.pin();
+    const Version first = clock_.next(versioned.size());
+    for (std::size_t row = 0; row < versioned.size(); ++row) {
+      versioned[row].version = {first.clock + row, first.writer};
+      report.versions.push_back(versioned[row].version);
+    }
+    const bool costly = parse_spec(options_.index).family == IndexFamily::kHnsw;
+    Write(*snapshot, versioned).run(costly, report);
+    // Before the caller hears of it, and before a drain can end: nobody may read from a shard that missed a write.
+    control_.mark_missed(report.missed);
+  }
+  return report;
+}
+
+WriteReport VectorRouter::upsert(std::span<const KeyView> keys, const MatrixView& vectors) {
+  if (keys.size() != static_cast<std::size_t>(vectors.rows())) {
+    throw Error(ErrorCode::kInvalidArgument,
+                std::to_string(keys.size()) + " keys for " + std::to_string(vectors.rows()) + " vectors; pass one key a row");
+  }
+  if (keys.empty()) return {};
+  validate_keys(keys);
+  const Matrix taken = accepted(vectors, "the vectors to upsert");
+  require_codec("upsert");
+  std::vector<RecordView> records(keys.size());
+  for (std::size_t row = 0; row < keys.size(); ++row) {
+    const float* vector = taken.row(static_cast<Eigen::Index>(row)).data();
+    records[row] = {.key = keys[row], .version = {}, .deleted = false,
+                    .vector_hash = hash_vector(vector, options_.index.dimension), .vector = vector};
+  }
+  return write(records);
+}
+
+WriteReport VectorRouter::upsert(KeyView key, const VectorView& vector) {
+  WriteReport report = upsert(std::span(&key, 1), MatrixView(map_rows(vector.data(), 1, static_cast<std::size_t>(vector.size()))));
+  require_taken(report, key, options_.key_kind);
+  return report;
+}
+
+WriteReport VectorRouter::erase(std::span<const KeyView> keys) {
+  validate_keys(keys);
+  std::vector<RecordView> records(keys.size());
+  for (std::size_t row = 0; row < keys.size(); ++row) records[row] = {.key = keys[row], .version = {}, .deleted = true};
+  return write(records);
+}
+
+WriteReport VectorRouter::erase(KeyView key) {
+  WriteReport report = erase(std::span(&key, 1));
+  require_taken(report, key, options_.key_kind);
+  return report;
+}
+
+}  // namespace annulus

@@ -1,0 +1,52 @@
+#include "shard/top_k_merge.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "ring/token.h"
+
+namespace annulus {
+
+bool TopKMerge::nearer(const MergedHit& a, const MergedHit& b) const noexcept {
+  return a.distance != b.distance ? a.distance < b.distance : compare_keys(a.key, b.key, kind_) < 0;
+}
+
+bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k,
+                      std::vector<MergedHit>& hits) {
+  hits.clear();
+  std::size_t total = 0;
+  for (const CandidateLists& list : lists) total += list.of(query).size();
+  const std::size_t mask = std::bit_ceil(2 * total + 1) - 1;
+  table_.assign(mask + 1, 0);
+  bool superseded = false;
+  for (std::uint32_t number = 0; number < lists.size(); ++number) {
+    const CandidateLists& list = lists[number];
+    for (const CandidateLists::Entry& entry : list.of(query)) {
+      const MergedHit hit{list.key(entry), entry.version, entry.distance, number};
+      std::size_t bucket = token_of_key(hit.key) & mask;
+      while (table_[bucket] != 0 && hits[table_[bucket] - 1].key != hit.key) bucket = (bucket + 1) & mask;
+      if (table_[bucket] == 0) {
+        hits.push_back(hit);
+        table_[bucket] = static_cast<std::uint32_t>(hits.size());
+        continue;
+      }
+      MergedHit& known = hits[table_[bucket] - 1];
+      superseded |= known.version != hit.version;
+      if (known.version < hit.version) known = hit;
+    }
+  }
+  const std::size_t kept = std::min(k, hits.size());
+  const auto order = [this](const MergedHit& a, const MergedHit& b) { return nearer(a, b); };
+  std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(), order);
+  hits.resize(kept);
+  if (!superseded) return true;
+  // Every row that a cut list did not return is farther than the list's last entry. The answer is whole if it ends before.
+  return std::none_of(lists.begin(), lists.end(), [&](const CandidateLists& list) {
+    if (!list.cut(query, asked)) return false;
+    const CandidateLists::Entry& last = list.of(query).back();
+    const MergedHit end{list.key(last), last.version, last.distance, 0};
+    return kept < k || nearer(end, hits.back());
+  });
+}
+
+}  // namespace annulus
