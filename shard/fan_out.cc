@@ -1,6 +1,9 @@
 #include "shard/fan_out.h"
 
+#include <algorithm>
 #include <new>
+
+#include "core/thread_budget.h"
 
 namespace annulus {
 
@@ -14,6 +17,26 @@ ShardError describe_failure(const std::string& shard, const std::exception_ptr& 
   } catch (const std::exception& error) {
     return {shard, ErrorCode::kInternal, error.what()};
   }
+}
+
+std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, const std::function<void(std::size_t)>& run) {
+  std::vector<std::exception_ptr> failures(tasks);
+  const auto guarded = [&](std::size_t i) {
+    try {
+      run(i);
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  };
+  const ThreadLease lease(std::min(threads, tasks));
+  if (lease.threads() <= 1) {
+    for (std::size_t i = 0; i < tasks; ++i) guarded(i);
+    return failures;
+  }
+  const int team = static_cast<int>(lease.threads());
+#pragma omp parallel for schedule(dynamic) num_threads(team)
+  for (std::size_t i = 0; i < tasks; ++i) guarded(i);
+  return failures;
 }
 
 }  // namespace annulus

@@ -3,11 +3,11 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
-#include "core/thread_budget.h"
 
 namespace annulus {
 
@@ -21,27 +21,8 @@ struct ShardError {
 /// Describes a caught exception as an error of `shard`. Rethrows std::bad_alloc.
 ShardError describe_failure(const std::string& shard, const std::exception_ptr& failure);
 
-/// Calls run(i) for i in [0, tasks) on up to `threads` threads (OpenMP); returns what each threw, null for none. All tasks are
-/// run, whatever some of them throw.
-template <typename Run>
-std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, Run&& run) {
-  std::vector<std::exception_ptr> failures(tasks);
-  const auto guarded = [&](std::size_t i) {
-    try {
-      run(i);
-    } catch (...) {
-      failures[i] = std::current_exception();
-    }
-  };
-  const ThreadLease lease(threads < tasks ? threads : tasks);
-  if (lease.threads() <= 1) {
-    for (std::size_t i = 0; i < tasks; ++i) guarded(i);
-    return failures;
-  }
-  const int team = static_cast<int>(lease.threads());
-#pragma omp parallel for schedule(dynamic) num_threads(team)
-  for (std::size_t i = 0; i < tasks; ++i) guarded(i);
-  return failures;
-}
+/// Calls run(i) for i in [0, tasks) on up to `threads` threads (OpenMP), fewer while other fan-outs use the budget; returns what
+/// each threw, null for none. All tasks are run, whatever some of them throw.
+std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, const std::function<void(std::size_t)>& run);
 
 }  // namespace annulus

@@ -107,7 +107,8 @@ SnapshotPtr run_round(ClusterControl& control, std::string_view id, UnreachableP
 }  // namespace
 
 SyncReport synchronise(ClusterControl& control, std::string_view id, UnreachablePolicy policy) {
-  SyncReport report{.shard = std::string(id)};
+  SyncReport report;
+  report.shard = id;
   for (; report.rounds < kMostRounds; ++report.rounds) {
     const ShardHealth health = control.health(id);
     if (health == ShardHealth::kUp) {
