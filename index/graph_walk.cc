@@ -13,14 +13,20 @@ bool farther(const Frontier& a, const Frontier& b) noexcept {
   return a.distance != b.distance ? a.distance > b.distance : a.row > b.row;
 }
 
-/// The neighbours of `row` on `level`, as far as they are filled.
-std::span<const faiss::HNSW::storage_idx_t> links(const faiss::HNSW& graph, Row row, int level) {
+using Link = faiss::HNSW::storage_idx_t;
+
+/// Where the neighbours of `row` on `level` are kept. Empty places, -1, follow those that are filled.
+std::span<const Link> places(const faiss::HNSW& graph, Row row, int level) {
   std::size_t begin;
   std::size_t end;
   graph.neighbor_range(row, level, &begin, &end);
-  const faiss::HNSW::storage_idx_t* first = graph.neighbors.data() + begin;
-  const faiss::HNSW::storage_idx_t* last = graph.neighbors.data() + end;
-  return {first, std::find_if(first, last, [](auto link) { return link < 0; })};
+  return {graph.neighbors.data() + begin, end - begin};
+}
+
+/// The neighbours of `row` on `level`.
+std::span<const Link> links(const faiss::HNSW& graph, Row row, int level) {
+  const std::span<const Link> all = places(graph, row, level);
+  return {all.begin(), std::find_if(all.begin(), all.end(), [](Link link) { return link < 0; })};
 }
 
 /// Counts and computes the distances of `neighbours` into `out`.
@@ -125,10 +131,16 @@ void check_graph(const faiss::HNSW& graph, int m, std::size_t rows) {
                "the entry point of its graph is not on the highest level");
   for (std::size_t row = 0; row < rows; ++row) {
     for (int level = 0; level < graph.levels[row]; ++level) {
-      for (const auto link : links(graph, static_cast<Row>(row), level)) {
+      const std::span<const Link> all = places(graph, static_cast<Row>(row), level);
+      const std::span<const Link> filled = links(graph, static_cast<Row>(row), level);
+      for (const Link link : filled) {
         check_loaded(static_cast<std::size_t>(link) < rows && graph.levels[static_cast<std::size_t>(link)] > level,
                      "a link of its graph leads nowhere");
       }
+      // FAISS looks for the last link from the end of the list.
+      check_loaded(
+          std::all_of(all.begin() + static_cast<std::ptrdiff_t>(filled.size()), all.end(), [](Link link) { return link == -1; }),
+          "a list of links in its graph has a gap");
     }
   }
 }

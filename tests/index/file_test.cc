@@ -1,0 +1,209 @@
+// Saved indexes: whole after a round trip, refused when damaged, and plain FAISS inside.
+#include <faiss/Index.h>
+#include <faiss/IndexIVF.h>
+#include <faiss/impl/io.h>
+#include <faiss/index_io.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "core/durable_file.h"
+#include "support.h"
+
+namespace annulus {
+namespace {
+
+using testing::every_kind;
+using testing::expect_error;
+using testing::filled_index;
+using testing::ids_from;
+using testing::Kind;
+using testing::kind_name;
+using testing::make_index;
+using testing::make_spec;
+using testing::random_matrix;
+using testing::search;
+
+constexpr std::size_t kD = 8;
+
+class FileOfEveryKind : public ::testing::TestWithParam<Kind> {
+ protected:
+  Matrix data(std::size_t n, std::uint64_t seed) const { return random_matrix(n, kD, seed, GetParam().metric == Metric::kCosine); }
+
+  IndexSpec spec() const { return make_spec(GetParam().factory, GetParam().metric, kD); }
+
+  /// A small index with erased and overwritten rows.
+  VectorIndex lived_in(std::size_t rows) const {
+    VectorIndex index = make_index(spec(), data(300, 1));
+    index.upsert(ids_from(7, rows), data(rows, 2));
+    index.erase(std::vector<VectorId>{8, 9, 12});
+    index.upsert(std::vector<VectorId>{10}, data(1, 3));
+    return index;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, FileOfEveryKind, ::testing::ValuesIn(every_kind()), kind_name);
+
+/// The FAISS index inside the bytes of a saved index: the last field of the payload.
+std::string_view faiss_blob(std::string_view bytes, const VectorIndex& index) {
+  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, 1, bytes, "test");
+  std::size_t at = 8 + 1 + 8 + index.spec().factory.size() + 3 * 4 + 8 + 1 + 8;
+  std::uint64_t rows = 0;
+  std::memcpy(&rows, payload.data() + at, 8);
+  at += 8 + rows * 9 + 8;
+  return payload.substr(at);
+}
+
+TEST_P(FileOfEveryKind, IsTheSameIndexAfterARoundTrip) {
+  const VectorIndex index = lived_in(250);
+  const std::string bytes = index.to_bytes();
+  for (const auto& codec : {index.codec(), std::shared_ptr<const Codec>()}) {
+    const VectorIndex loaded = VectorIndex::from_bytes(bytes, codec);
+    EXPECT_EQ(loaded.to_bytes(), bytes);
+    EXPECT_EQ(loaded.spec(), index.spec());
+    EXPECT_EQ(loaded.size(), index.size());
+    EXPECT_EQ(loaded.dead_rows(), index.dead_rows());
+    if (index.codec() != nullptr) {
+      EXPECT_EQ(loaded.codec()->fingerprint(), index.codec()->fingerprint());
+    }
+    if (codec != nullptr) {
+      EXPECT_EQ(loaded.codec(), codec);
+    }
+    const Matrix queries = data(10, 4);
+    EXPECT_EQ(search(loaded, queries, 20).rows, search(index, queries, 20).rows);
+  }
+}
+
+TEST_P(FileOfEveryKind, HoldsAPlainFaissIndexThatSearches) {
+  const VectorIndex index = filled_index(spec(), data(300, 5));
+  const std::string bytes = index.to_bytes();
+  const std::string_view blob = faiss_blob(bytes, index);
+  faiss::VectorIOReader reader;
+  reader.data.assign(blob.begin(), blob.end());
+  const std::unique_ptr<faiss::Index> plain(faiss::read_index(&reader));
+  ASSERT_EQ(plain->ntotal, 300);
+  if (auto* ivf = dynamic_cast<faiss::IndexIVF*>(plain.get())) ivf->nprobe = 8;
+  const Matrix query = data(1, 6);
+  std::vector<float> distances(5);
+  std::vector<std::int64_t> rows(5);
+  plain->search(1, query.data(), 5, distances.data(), rows.data());
+  const auto ours = search(index, query, 5, {.ef = 100, .nprobe = 8}).rows[0];
+  EXPECT_EQ(rows[0], static_cast<std::int64_t>(ours[0].id));
+  EXPECT_NEAR(GetParam().metric == Metric::kL2 ? distances[0] : -distances[0], ours[0].distance, 1e-3);
+}
+
+TEST_P(FileOfEveryKind, IsRefusedAtEveryTruncation) {
+  const std::string bytes = lived_in(20).to_bytes();
+  const std::size_t step = bytes.size() > 4000 ? 37 : 1;
+  for (std::size_t length = 0; length < bytes.size(); length += length < 200 ? 1 : step) {
+    ASSERT_THROW(VectorIndex::from_bytes(std::string_view(bytes).substr(0, length)), Error) << length;
+  }
+  EXPECT_THROW(VectorIndex::from_bytes(bytes + "x"), Error);
+  EXPECT_NO_THROW(VectorIndex::from_bytes(bytes));
+}
+
+TEST_P(FileOfEveryKind, IsRefusedWithAnyByteFlipped) {
+  std::string bytes = lived_in(20).to_bytes();
+  const std::size_t step = bytes.size() > 4000 ? 13 : 1;
+  for (std::size_t i = 0; i < bytes.size(); i += i < 200 ? 1 : step) {
+    bytes[i] = static_cast<char>(bytes[i] ^ 0x10);
+    ASSERT_THROW(VectorIndex::from_bytes(bytes), Error) << i;
+    bytes[i] = static_cast<char>(bytes[i] ^ 0x10);
+  }
+  EXPECT_NO_THROW(VectorIndex::from_bytes(bytes));
+}
+
+TEST_P(FileOfEveryKind, IsRefusedOrHarmlessWhenAlteredUnderARightChecksum) {
+  // What a checksum cannot see: a writer with a defect, or an enemy. The altered index must be refused, or else survive
+  // what is done to an index; a sanitizer watches.
+  const VectorIndex index = lived_in(20);
+  std::string payload(open_envelope(EnvelopeKind::kIndex, 1, index.to_bytes(), "test"));
+  const Matrix queries = data(3, 7);
+  std::size_t refused = 0;
+  std::size_t tried = 0;
+  const std::size_t step = payload.size() > 4000 ? 11 : 1;
+  for (const char mask : {'\x01', '\x80', '\xff'}) {
+    for (std::size_t i = 0; i < payload.size(); i += i < 400 ? 1 : step) {
+      ++tried;
+      payload[i] = static_cast<char>(payload[i] ^ mask);
+      try {
+        VectorIndex altered = VectorIndex::from_bytes(seal_envelope(EnvelopeKind::kIndex, 1, payload));
+        search(altered, queries, 5, {.ef = 20, .nprobe = 3});
+        altered.erase(std::vector<VectorId>{7, 10, 14});
+        altered.upsert(ids_from(100, 3), queries);
+        search(altered, queries, 30);
+      } catch (const Error&) {
+        ++refused;
+      }
+      payload[i] = static_cast<char>(payload[i] ^ mask);
+    }
+  }
+  EXPECT_GT(refused, tried / 20);
+}
+
+TEST_P(FileOfEveryKind, IsSavedAndLoadedByPath) {
+  const std::filesystem::path folder =
+      std::filesystem::path(::testing::TempDir()) / ("annulus_index_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path path = folder / "a.index";
+  const VectorIndex index = lived_in(50);
+  index.save(path);
+  EXPECT_EQ(VectorIndex::load(path).to_bytes(), index.to_bytes());
+  const VectorIndex other = lived_in(60);
+  other.save(path);
+  EXPECT_EQ(VectorIndex::load(path, other.codec()).size(), other.size());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1) << "a temporary file stayed behind";
+  write_file_atomically(path, "ANNULUS");
+  expect_error(ErrorCode::kDataLoss, {path.string(), "truncated"}, [&] { VectorIndex::load(path); });
+  expect_error(ErrorCode::kNotFound, {"absent.index"}, [&] { VectorIndex::load(folder / "absent.index"); });
+  std::filesystem::remove_all(folder);
+}
+
+TEST(IndexFile, IsRefusedWithACodecThatDidNotWriteIt) {
+  const IndexSpec spec = make_spec("IVF8,Flat", Metric::kL2, kD);
+  const VectorIndex index = filled_index(spec, random_matrix(300, kD, 1));
+  const auto other = Codec::train(spec, random_matrix(300, kD, 2));
+  expect_error(ErrorCode::kInvalidArgument, {std::to_string(index.codec()->fingerprint()), std::to_string(other->fingerprint())},
+               [&] { VectorIndex::from_bytes(index.to_bytes(), other); });
+  const auto foreign = Codec::train(make_spec("IVF9,Flat", Metric::kL2, kD), random_matrix(300, kD, 2));
+  expect_error(ErrorCode::kInvalidArgument, {"IVF9,Flat"}, [&] { VectorIndex::from_bytes(index.to_bytes(), foreign); });
+}
+
+TEST(IndexFile, IsNoCodecFileAndConversely) {
+  const VectorIndex index = filled_index(make_spec("IVF8,Flat", Metric::kL2, kD), random_matrix(300, kD, 1));
+  expect_error(ErrorCode::kInvalidArgument, {"kind 3", "kind 2"}, [&] { VectorIndex::from_bytes(index.codec()->to_bytes()); });
+  expect_error(ErrorCode::kInvalidArgument, {"kind 2", "kind 3"}, [&] { Codec::from_bytes(index.to_bytes()); });
+}
+
+TEST(IndexFile, OfALaterFormatIsRefusedAsSuch) {
+  expect_error(ErrorCode::kUnimplemented, {"version 2"},
+               [] { VectorIndex::from_bytes(seal_envelope(EnvelopeKind::kIndex, 2, "")); });
+  expect_error(ErrorCode::kUnimplemented, {"version 2"}, [] { Codec::from_bytes(seal_envelope(EnvelopeKind::kCodec, 2, "")); });
+}
+
+TEST(CodecFile, IsRefusedDamagedOrAlteredUnderARightChecksum) {
+  for (const char* factory : {"HNSW4,SQ8", "IVF4_HNSW4,SQ8", "IVF4,PQ4"}) {
+    SCOPED_TRACE(factory);
+    const auto codec = Codec::train(make_spec(factory, Metric::kL2, kD), random_matrix(300, kD, 1));
+    const std::string bytes = codec->to_bytes();
+    for (std::size_t length = 0; length < bytes.size(); length += 1 + length / 50) {
+      ASSERT_THROW(Codec::from_bytes(std::string_view(bytes).substr(0, length)), Error) << length;
+    }
+    std::string payload(open_envelope(EnvelopeKind::kCodec, 1, bytes, "test"));
+    for (std::size_t i = 0; i < payload.size(); i += 1 + i / 200) {
+      payload[i] = static_cast<char>(payload[i] ^ 0x41);
+      try {
+        const auto altered = Codec::from_bytes(seal_envelope(EnvelopeKind::kCodec, 1, payload));
+        // Bytes that decide about no code: search defaults, the seed, and what only FAISS's own search reads.
+        EXPECT_EQ(altered->fingerprint(), codec->fingerprint()) << i;
+      } catch (const Error& e) {
+        EXPECT_TRUE(e.code() == ErrorCode::kDataLoss) << i << ": " << e.what();
+      }
+      payload[i] = static_cast<char>(payload[i] ^ 0x41);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace annulus
