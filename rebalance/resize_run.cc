@@ -1,4 +1,4 @@
-#include "rebalance/resize_run_internal.h"
+#include "rebalance/resize_run.h"
 
 #include <algorithm>
 #include <map>

@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "core/error.h"
-#include "rebalance/resize_run_internal.h"
+#include "rebalance/resize_run.h"
 
 namespace annulus {
 namespace {
