@@ -114,7 +114,7 @@ std::shared_ptr<const RingSnapshot> RingSnapshot::with_node(Node node) const {
   }
   check_total(num_tokens_ + token_count(node.weight));
   std::shared_ptr<RingSnapshot> next(new RingSnapshot(options_, token_bits_));
-  next->merge(*this, tokens_of(node), static_cast<NodeIndex>(index), IndexShift::kMakeRoom);
+  next->splice(*this, kNoNode, tokens_of(node), static_cast<NodeIndex>(index), IndexShift::kMakeRoom);
   next->nodes_.reserve(nodes_.size() + 1);
   const auto split = nodes_.begin() + static_cast<std::ptrdiff_t>(index);
   next->nodes_.assign(nodes_.begin(), split);
@@ -126,7 +126,7 @@ std::shared_ptr<const RingSnapshot> RingSnapshot::with_node(Node node) const {
 
 std::shared_ptr<const RingSnapshot> RingSnapshot::without_node(NodeIndex index) const {
   std::shared_ptr<RingSnapshot> next(new RingSnapshot(options_, token_bits_));
-  next->keep_all_but(*this, index, IndexShift::kCloseGap);
+  next->splice(*this, index, {}, index, IndexShift::kCloseGap);
   next->nodes_ = nodes_;
   next->nodes_.erase(next->nodes_.begin() + index);
   next->finish();
@@ -138,11 +138,8 @@ std::shared_ptr<const RingSnapshot> RingSnapshot::with_weight(NodeIndex index, d
   nodes[index].weight = weight;
   validate_node(nodes[index]);
   check_total(num_tokens_ - token_count(nodes_[index].weight) + token_count(weight));
-  RingSnapshot others(options_, token_bits_);
-  others.keep_all_but(*this, index, IndexShift::kNone);
-  others.index_tokens();
   std::shared_ptr<RingSnapshot> next(new RingSnapshot(options_, token_bits_));
-  next->merge(others, tokens_of(nodes[index]), index, IndexShift::kNone);
+  next->splice(*this, index, tokens_of(nodes[index]), index, IndexShift::kNone);
   next->nodes_ = std::move(nodes);
   next->finish();
   return next;
@@ -154,15 +151,23 @@ void RingSnapshot::allocate(std::size_t num_tokens) {
   owners_ = std::make_unique_for_overwrite<NodeIndex[]>(num_tokens + 1);
 }
 
-void RingSnapshot::merge(const RingSnapshot& old, std::vector<Token> added, NodeIndex index, IndexShift shift) {
+void RingSnapshot::splice(const RingSnapshot& old, NodeIndex dropped, std::vector<Token> added, NodeIndex index, IndexShift shift) {
   std::sort(added.begin(), added.end());
-  allocate(old.num_tokens_ + added.size());
-  const NodeIndex first_shifted = shift == IndexShift::kMakeRoom ? index : kNoNode;
+  const std::size_t fewer = dropped == kNoNode ? 0 : old.token_count(old.nodes_[dropped].weight);
+  allocate(old.num_tokens_ - fewer + added.size());
+  const NodeIndex first_shifted = shift == IndexShift::kMakeRoom ? index : shift == IndexShift::kCloseGap ? index + 1 : kNoNode;
+  const NodeIndex by = shift == IndexShift::kMakeRoom ? 1 : ~NodeIndex{0};  // -1, as unsigned arithmetic has it
   std::size_t from = 0;
   std::size_t to = 0;
+  // Every token is written and the place advances past those that stay: no branch to mispredict. The dropped ones at the
+  // end land on the place after the last, which both arrays have.
   const auto copy_until = [&](std::size_t end) {
-    std::copy(old.tokens_.get() + from, old.tokens_.get() + end, tokens_.get() + to);
-    for (; from < end; ++from, ++to) owners_[to] = old.owners_[from] + (old.owners_[from] >= first_shifted ? 1 : 0);
+    for (; from < end; ++from) {
+      const NodeIndex owner = old.owners_[from];
+      tokens_[to] = old.tokens_[from];
+      owners_[to] = owner + (owner >= first_shifted ? by : 0);
+      to += owner != dropped ? 1 : 0;
+    }
   };
   for (const Token token : added) {
     std::size_t place = std::max(from, old.lower_bound(token));
@@ -174,20 +179,6 @@ void RingSnapshot::merge(const RingSnapshot& old, std::vector<Token> added, Node
     ++to;
   }
   copy_until(old.num_tokens_);
-}
-
-void RingSnapshot::keep_all_but(const RingSnapshot& old, NodeIndex index, IndexShift shift) {
-  allocate(old.num_tokens_ - old.token_count(old.nodes_[index].weight));
-  const NodeIndex first_shifted = shift == IndexShift::kCloseGap ? index : kNoNode;
-  // Every token is written and the place advances past those that stay: no branch to mispredict. The dropped ones at the
-  // end land on the place after the last, which both arrays have.
-  std::size_t to = 0;
-  for (std::size_t from = 0; from < old.num_tokens_; ++from) {
-    const NodeIndex owner = old.owners_[from];
-    tokens_[to] = old.tokens_[from];
-    owners_[to] = owner - (owner > first_shifted ? 1 : 0);
-    to += owner != index ? 1 : 0;
-  }
 }
 
 void RingSnapshot::index_tokens() {

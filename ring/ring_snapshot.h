@@ -85,8 +85,8 @@ class RingSnapshot {
   std::size_t token_count(double weight) const noexcept;
   std::vector<Token> tokens_of(const Node& node) const;
   void allocate(std::size_t num_tokens);
-  void merge(const RingSnapshot& old, std::vector<Token> added, NodeIndex index, IndexShift shift);
-  void keep_all_but(const RingSnapshot& old, NodeIndex index, IndexShift shift);
+  /// Takes the tokens of `old` without those of `dropped` (kNoNode: none), and `added` for node `index`. One pass.
+  void splice(const RingSnapshot& old, NodeIndex dropped, std::vector<Token> added, NodeIndex index, IndexShift shift);
   void index_tokens();
   void number_zones();
   void finish();
