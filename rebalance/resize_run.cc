@@ -157,9 +157,9 @@ void ResizeRun::copy_chunk(const std::vector<PlanNode>& sources, const std::vect
         return;
       }
       reason = std::to_string(counts.missing) + " records are still missing after copying them";
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::kAborted) throw;
+    } catch (const CopyError& error) {
       reason = error.what();
+      if (error.shard() != source->id()) break;  // a receiver: another source does not help
     }
   }
   throw Blocked{"an arc cannot be copied to " + listed(names(targets)) + ": " + reason + "; then execute again, or abort"};
@@ -211,31 +211,14 @@ void ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, M
     warn("shard '" + id + "' is down and keeps rows that it does not own any more, until it is brought up");
     return;
   }
-  std::shared_ptr<Shard> old;
+  const std::shared_ptr<Shard> old = member(id);
   std::vector<std::shared_ptr<Shard>> keepers;
-  {
-    const SnapshotPtr now = cluster_.pin();
-    old = now->members()[*now->find(id)].shard;
-    for (const PlanNode owner : owners) {
-      const Member& member = now->members()[*now->find(plan_.nodes[owner])];
-      if (member.health == ShardHealth::kUp) keepers.push_back(member.shard);
-    }
-  }
-  if (keepers.empty()) {
-    throw Blocked{"none of the new owners " + listed(names(owners)) + " is up, so '" + id +
-                  "' keeps its rows; bring one up and execute again"};
+  for (const PlanNode owner : owners) {
+    if (cluster_.health(plan_.nodes[owner]) == ShardHealth::kUp) keepers.push_back(member(plan_.nodes[owner]));
   }
   const std::vector<Arc> arcs = arcs_of(chunk);
   try {
-    const CopyCounts checked = verify_dominance(*old, keepers, arcs, options_.page_records);
-    report_.checked_before_drop += checked.verified;
-    report_.recopied += checked.recopied;
-    report_.moved += checked.copied;
-    if (checked.missing > 0) {
-      report_.lost += checked.missing;
-      throw Blocked{"the new owners " + listed(names(owners)) + " lack " + std::to_string(checked.missing) + " records that '" + id +
-                    "' holds; nothing was dropped: verify the new owners, then execute again"};
-    }
+    check_before_drop(*old, keepers, arcs);
     const std::uint64_t dropped = old->drop(arcs);
     report_.dropped += dropped;
     report_.nodes[node].dropped += dropped;
@@ -244,6 +227,29 @@ void ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, M
     warn("shard '" + id + "' could not be cleaned: " + error.what());
     cluster_.mark_missed(std::span(&id, 1));
   }
+}
+
+// Returns if what `old` holds of `arcs` is at every new owner that is up and answers, which is at least one.
+void ResizeRun::check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs) {
+  std::string reason = "none of them is up";
+  while (!keepers.empty()) {
+    try {
+      const CopyCounts checked = verify_dominance(old, keepers, arcs, options_.page_records);
+      report_.checked_before_drop += checked.verified;
+      report_.recopied += checked.recopied;
+      report_.moved += checked.copied;
+      if (checked.missing == 0) return;
+      report_.lost += checked.missing;
+      reason = "they lack " + std::to_string(checked.missing) + " records";
+      break;
+    } catch (const CopyError& error) {
+      if (error.shard() == old.id()) throw;
+      reason = error.what();
+      std::erase_if(keepers, [&](const std::shared_ptr<Shard>& keeper) { return keeper->id() == error.shard(); });
+    }
+  }
+  throw Blocked{"'" + old.id() + "' keeps its rows, because its successors cannot vouch for them (" + reason +
+                "); bring them up and execute again"};
 }
 
 // ---- stage kAborting
@@ -309,6 +315,11 @@ std::shared_ptr<Shard> ResizeRun::require_up(const std::string& id) {
   const bool told = !report_.synchronised.empty() && report_.synchronised.back().shard == id;
   throw Blocked{"shard '" + id + "' is to receive data and is " + std::string(to_string(cluster_.health(id))) +
                 (told ? " (" + report_.synchronised.back().waits_for + ")" : "") + "; bring it up and execute again, or abort"};
+}
+
+std::shared_ptr<Shard> ResizeRun::member(const std::string& id) const {
+  const SnapshotPtr now = cluster_.pin();
+  return now->members()[*now->find(id)].shard;
 }
 
 void ResizeRun::warn(std::string message) {

@@ -51,6 +51,7 @@ class ResizeRun {
   void publish();
   void drop();
   void drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk);
+  void check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs);
   void undo();
   void drop_unserved();
 
@@ -60,6 +61,7 @@ class ResizeRun {
   std::vector<PlanNode> least_used_first(std::vector<PlanNode> nodes) const;
   std::vector<std::string> names(const std::vector<PlanNode>& nodes) const;
   PlanNode position(const std::string& id) const;
+  std::shared_ptr<Shard> member(const std::string& id) const;
   std::shared_ptr<Shard> if_up(const std::string& id);     // after synchronising it, if it is behind; null if it is not up
   std::shared_ptr<Shard> require_up(const std::string& id);
   void warn(std::string message);

@@ -6,10 +6,20 @@ namespace {
 // Looks that a record gets before it counts as missing. Two suffice unless the target loses what it is given.
 constexpr int kLooks = 4;
 
+// Runs `call`, which uses `shard`, and says of a failure whose it is.
+template <typename Call>
+auto at(const Shard& shard, Call&& call) {
+  try {
+    return call();
+  } catch (const Error& error) {
+    throw CopyError(shard.id(), error);
+  }
+}
+
 CopyCounts send(std::span<const RecordView> records, Shard& target) {
   CopyCounts counts;
   std::vector<WriteOutcome> outcomes(records.size());
-  target.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes);
+  at(target, [&] { target.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes); });
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (outcomes[i] == WriteOutcome::kApplied) {
       ++(records[i].deleted ? counts.copied_tombstones : counts.copied);
@@ -25,7 +35,7 @@ std::vector<RecordView> not_dominated(std::span<const RecordView> records, const
   std::vector<KeyView> keys;
   for (const RecordView& record : records) keys.push_back(record.key);
   std::vector<HeldRecord> held(keys.size());
-  target.lookup(keys, held);
+  at(target, [&] { target.lookup(keys, held); });
   std::vector<RecordView> missing;
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (!held[i].found || held[i].version < records[i].version) missing.push_back(records[i]);
@@ -39,7 +49,7 @@ CopyCounts send_again(const Shard& source, std::vector<RecordView>& missing, Sha
   RecordPage page(dimension);
   std::vector<float> vector(dimension);
   std::erase_if(missing, [&](const RecordView& record) {
-    const HeldRecord held = source.get(record.key, vector);
+    const HeldRecord held = at(source, [&] { return source.get(record.key, vector); });
     if (!held.found) return true;
     page.append({.key = record.key,
                  .version = held.version,
@@ -74,7 +84,7 @@ CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>
   ScanPosition position;
   for (bool more = true; more;) {
     page.clear();
-    more = source.scan(arcs, position, page_records, ScanContents::kVectors, page);
+    more = at(source, [&] { return source.scan(arcs, position, page_records, ScanContents::kVectors, page); });
     if (page.empty()) continue;
     const std::vector<RecordView> records = page.views();
     CopyCounts counts;
@@ -95,7 +105,7 @@ CopyCounts verify_dominance(const Shard& source, std::span<const std::shared_ptr
   ScanPosition position;
   for (bool more = true; more;) {
     page.clear();
-    more = source.scan(arcs, position, page_records, ScanContents::kVersions, page);
+    more = at(source, [&] { return source.scan(arcs, position, page_records, ScanContents::kVersions, page); });
     if (page.empty()) continue;
     const std::vector<RecordView> records = page.views();
     std::uint64_t live = 0;

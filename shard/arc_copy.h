@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/error.h"
 #include "shard/shard.h"
 
 namespace annulus {
@@ -23,17 +24,28 @@ struct CopyCounts {
   CopyCounts& operator+=(const CopyCounts& other) noexcept;
 };
 
+/// A shard failed while a copy used it: which one, and its own words.
+class CopyError : public Error {
+ public:
+  CopyError(const std::string& shard, const Error& cause) : Error(cause.code(), cause.what()), shard_(shard) {}
+  const std::string& shard() const noexcept { return shard_; }
+
+ private:
+  std::string shard_;
+};
+
 /// Called after each page with what it added; may wait (throttle, pause) and may throw (abort).
 using PageCallback = std::function<void(const CopyCounts&)>;
 
 /// Sends every record of `arcs` that `source` holds, tombstones too, to each of `targets`, as upserts of what is newer: safe
-/// beside live writes, and idempotent. Pages of up to `page_records`. Throws what a shard or `after_page` throws.
+/// beside live writes, and idempotent. Pages of up to `page_records`. Throws CopyError, and what `after_page` throws.
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                      std::size_t page_records, const PageCallback& after_page = {});
 
 /// Checks that each of `targets` dominates `source` on `arcs`: for every key that the source holds, tombstones included, the
 /// target's version is at least as new. What is not is copied again (`recopied`), and checked again; what still is not counts
 /// as `missing`. With writes to both under way a record may be met between its two halves: hence the second look.
+/// Throws as copy_arcs.
 CopyCounts verify_dominance(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                             std::size_t page_records, const PageCallback& after_page = {});
 

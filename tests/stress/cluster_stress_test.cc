@@ -241,6 +241,7 @@ class Stress {
   // One shard goes, in one of two ways: announced, or found out by who asks it.
   void strike() {
     if (!struck_.empty()) return;
+    router_.control().drain();  // a search that met the one before would miss two
     const SnapshotPtr now = router_.control().pin();
     const auto& members = now->members();
     struck_ = members[random_() % members.size()].shard->id();
@@ -255,6 +256,7 @@ class Stress {
 
   void heal() {
     for (auto& [id, shard] : shards_) shard->cut_off(false);
+    router_.control().drain();  // writes that met a shard cut off have said so now
     for (const VectorRouter::ShardState& state : router_.shard_states()) {
       if (state.health == ShardHealth::kUp) continue;
       const SyncReport report = router_.bring_up(state.id);
