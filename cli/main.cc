@@ -34,7 +34,8 @@ void explain(const CLI::App& app, const CLI::ParseError& error) {
     // CLI11 would say that a subcommand is missing, and not which word is none.
     const std::vector<std::string> unknown = app.remaining(true);
     what = unknown.empty() ? "which command?" : "there is no command '" + unknown.front() + "'";
-    for (const CLI::App* command_known : known) what += (command_known == known.front() ? " (known: " : ", ") + command_known->get_name();
+    for (const CLI::App* command_known : known)
+      what += (command_known == known.front() ? " (known: " : ", ") + command_known->get_name();
     what += ")";
   }
   std::cerr << "annulus: " << what << "; see " << command << " --help\n";

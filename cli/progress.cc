@@ -68,9 +68,11 @@ std::string progress_line(std::string_view label, std::uint64_t done, std::uint6
   }
   std::string line;
   for (const std::string& part : parts) {
-    const std::string longer = line.empty() ? part : line + "  " + part;
+    std::string longer = line;
+    if (!longer.empty()) longer += "  ";
+    longer += part;
     if (display_width(longer) > columns) break;
-    line = longer;
+    line = std::move(longer);
   }
   return line;
 }

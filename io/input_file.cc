@@ -1,3 +1,5 @@
+#include "io/input_file.h"
+
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -5,7 +7,6 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "io/input_file.h"
 
 namespace annulus::io_internal {
 
