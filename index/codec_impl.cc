@@ -48,7 +48,8 @@ void check_floats(const float* data, std::size_t n, const char* problem) { check
 /// Copies the vectors of a loaded IndexFlat into `to`, which is empty.
 void copy_flat(const faiss::Index* from, std::size_t n, faiss::IndexFlat& to) {
   const auto* flat = dynamic_cast<const faiss::IndexFlat*>(from);
-  check_loaded(flat != nullptr && flat->d == to.d && flat->metric_type == to.metric_type, "its centroids are of another kind");
+  check_loaded(flat != nullptr && flat->d == to.d && same_bytes(flat->metric_type, to.metric_type),
+               "its centroids are of another kind");
   check_loaded(static_cast<std::size_t>(flat->ntotal) == n && flat->codes.size() == n * to.code_size,
                "it has another number of centroids than its spec");
   check_floats(flat->get_xb(), n * static_cast<std::size_t>(to.d), "a centroid is not finite");
@@ -57,8 +58,9 @@ void copy_flat(const faiss::Index* from, std::size_t n, faiss::IndexFlat& to) {
 }
 
 void copy_scales(const faiss::ScalarQuantizer& from, faiss::ScalarQuantizer& to) {
-  check_loaded(from.qtype == to.qtype && from.d == to.d && from.code_size == to.code_size && from.trained.size() == 2 * to.d,
-               "its int8 scales are of another shape than its spec");
+  check_loaded(
+      same_bytes(from.qtype, to.qtype) && from.d == to.d && from.code_size == to.code_size && from.trained.size() == 2 * to.d,
+      "its int8 scales are of another shape than its spec");
   check_floats(from.trained.data(), from.trained.size(), "an int8 scale is not finite");
   to.trained = from.trained;
 }
@@ -75,9 +77,8 @@ void copy_quantizer(const ParsedSpec& parsed, const faiss::Index* from, faiss::I
   const auto* graph = dynamic_cast<const faiss::IndexHNSW*>(from);
   auto& target = dynamic_cast<faiss::IndexHNSW&>(to);
   check_loaded(graph != nullptr && static_cast<std::size_t>(graph->ntotal) == parsed.nlist, "its centroids are in no graph");
-  check_graph(graph->hnsw, parsed.quantizer_m, parsed.nlist);
   copy_flat(graph->storage, parsed.nlist, dynamic_cast<faiss::IndexFlat&>(*target.storage));
-  target.hnsw = graph->hnsw;
+  adopt_graph(faiss::HNSW(graph->hnsw), parsed.quantizer_m, parsed.nlist, target.hnsw);
   target.ntotal = graph->ntotal;
 }
 
@@ -104,16 +105,17 @@ std::unique_ptr<const Codec::Impl> Codec::Impl::adopt(const IndexSpec& spec, con
   } else {
     const auto* ivf = dynamic_cast<const faiss::IndexIVF*>(&trained);
     auto& target = dynamic_cast<faiss::IndexIVF&>(*impl->index);
-    check_loaded(ivf != nullptr && ivf->d == target.d && ivf->metric_type == target.metric_type && ivf->nlist == target.nlist,
-                 "it holds another index than its spec says");
+    check_loaded(
+        ivf != nullptr && ivf->d == target.d && same_bytes(ivf->metric_type, target.metric_type) && ivf->nlist == target.nlist,
+        "it holds another index than its spec says");
     copy_quantizer(impl->parsed, ivf->quantizer, *target.quantizer);
     if (auto* sq = dynamic_cast<faiss::IndexIVFScalarQuantizer*>(&target)) {
       const auto* from = dynamic_cast<const faiss::IndexIVFScalarQuantizer*>(ivf);
-      check_loaded(from != nullptr && from->by_residual == sq->by_residual, "it holds no int8 scales");
+      check_loaded(from != nullptr && same_bytes(from->by_residual, sq->by_residual), "it holds no int8 scales");
       copy_scales(from->sq, sq->sq);
     } else if (auto* pq = dynamic_cast<faiss::IndexIVFPQ*>(&target)) {
       const auto* from = dynamic_cast<const faiss::IndexIVFPQ*>(ivf);
-      check_loaded(from != nullptr && from->by_residual == pq->by_residual, "it holds no codebooks");
+      check_loaded(from != nullptr && same_bytes(from->by_residual, pq->by_residual), "it holds no codebooks");
       copy_codebooks(from->pq, pq->pq);
     }
   }

@@ -6,6 +6,8 @@
 #include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexScalarQuantizer.h>
 
+#include <algorithm>
+
 namespace annulus {
 namespace {
 
@@ -48,7 +50,7 @@ std::unique_ptr<faiss::IndexIVF> make_faiss_ivf(const IndexSpec& spec, const Par
     }
   }
   index->own_fields = false;
-  index->nprobe = static_cast<std::size_t>(spec.nprobe);
+  index->nprobe = std::min(static_cast<std::size_t>(spec.nprobe), parsed.nlist);
   return index;
 }
 

@@ -33,7 +33,8 @@ class Writer final : public faiss::IOWriter {
 
 class Reader final : public faiss::IOReader {
  public:
-  explicit Reader(std::string_view bytes) noexcept : bytes_(bytes) {}
+  Reader(std::string_view bytes, std::uint64_t largest_row) noexcept
+      : bytes_(bytes), largest_(std::max<std::uint64_t>(bytes.size(), largest_row)) {}
 
   std::size_t operator()(void* data, std::size_t size, std::size_t count) override {
     if (size == 0 || count == 0) return count;
@@ -48,25 +49,24 @@ class Reader final : public faiss::IOReader {
   bool at_end() const noexcept { return bytes_.empty(); }
 
  private:
-  /// FAISS writes counts and sizes as 8 bytes and resizes its arrays before it reads their contents. No count can exceed the
-  /// number of bytes there are. Other 8-byte values are small too, except a constant 2^20 in each header and
-  /// probabilities, doubles in (0, 1], whose bits read as counts are beyond what a vector can be resized to.
+  /// FAISS writes counts, sizes and row numbers as 8 bytes, and resizes its arrays before it reads their contents. None can
+  /// honestly exceed `largest_`. Other 8-byte values are a constant 2^20 in each header, and probabilities: doubles in
+  /// (0, 1], whose bits read as counts are beyond what a vector can be resized to.
   void check_counts(std::string_view values) const {
     constexpr std::uint64_t kHeaderConstant = std::uint64_t{1} << 20;
     constexpr std::uint64_t kBeyondAnyVector = std::uint64_t{1} << 60;
-    const std::uint64_t most = std::max<std::uint64_t>(kHeaderConstant, total_);
     for (std::size_t i = 0; i < values.size(); i += sizeof(std::uint64_t)) {
       std::uint64_t value;
       std::memcpy(&value, values.data() + i, sizeof value);
-      if (value > most && value < kBeyondAnyVector) {
-        throw Error(ErrorCode::kDataLoss,
-                    "a FAISS index of " + std::to_string(total_) + " bytes that speaks of " + std::to_string(value) + " elements");
+      if (value > largest_ && value != kHeaderConstant && value < kBeyondAnyVector) {
+        throw Error(ErrorCode::kDataLoss, "its FAISS index speaks of " + std::to_string(value) + " elements, where there can be " +
+                                              std::to_string(largest_));
       }
     }
   }
 
   std::string_view bytes_;
-  std::size_t total_ = bytes_.size();
+  std::uint64_t largest_;
 };
 
 }  // namespace
@@ -88,10 +88,10 @@ std::string write_faiss_index(const faiss::Index& index) {
   });
 }
 
-std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes) {
+std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes, std::uint64_t largest_row) {
   const SingleThreaded single;
   try {
-    Reader reader(bytes);
+    Reader reader(bytes, largest_row);
     std::unique_ptr<faiss::Index> index(faiss::read_index(&reader, faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE));
     if (!reader.at_end()) throw Error(ErrorCode::kDataLoss, "a FAISS index is followed by bytes that are none of its");
     return index;

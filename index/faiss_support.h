@@ -1,6 +1,8 @@
 // Internal: calling FAISS so that it stays in one thread, throws our errors, and reads no more than it is given.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <string>
@@ -48,8 +50,16 @@ decltype(auto) with_faiss(const char* doing, Call&& call) {
 std::string write_faiss_index(const faiss::Index& index);
 
 /// faiss::read_index from memory. Throws Error(kDataLoss) if FAISS cannot read it or bytes are left over. No count in the
-/// bytes that exceeds their number is believed, so that a crafted file cannot make FAISS allocate without bound.
-std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes);
+/// bytes that exceeds both their number and `largest_row` is believed, so that a crafted file cannot make FAISS allocate without
+/// bound. (FAISS 1.7.3 does leak what it has read of an index that it then refuses.)
+std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes, std::uint64_t largest_row = 0);
+
+/// Whether two values have the same bytes. For enums and bools that FAISS read from a file: any other look at a value that is
+/// none of the type's is undefined.
+template <class T>
+bool same_bytes(const T& a, const T& b) noexcept {
+  return std::memcmp(&a, &b, sizeof(T)) == 0;
+}
 
 /// faiss::MetricType of a metric, as int.
 int faiss_metric(Metric metric) noexcept;

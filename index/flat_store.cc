@@ -63,7 +63,7 @@ class FlatStore final : public RowStore {
 
   void take(const RowTable& rows, const faiss::Index& loaded) {
     const auto* flat = dynamic_cast<const faiss::IndexFlat*>(&loaded);
-    check_loaded(flat != nullptr && flat->d == index_.d && flat->metric_type == index_.metric_type,
+    check_loaded(flat != nullptr && flat->d == index_.d && same_bytes(flat->metric_type, index_.metric_type),
                  "it holds another index than its spec says");
     check_loaded(static_cast<std::size_t>(flat->ntotal) == rows.rows() && rows.live() == rows.rows() &&
                      flat->codes.size() == rows.rows() * d_ * sizeof(float),

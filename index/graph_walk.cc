@@ -3,6 +3,7 @@
 #include <faiss/impl/HNSW.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "index/row_store.h"
 
@@ -68,6 +69,46 @@ Frontier descend(const faiss::HNSW& graph, Counter& distances, std::vector<Row>&
   return nearest;
 }
 
+/// Throws Error(kDataLoss) unless `graph` is safe to walk and to insert into.
+void check_graph(const faiss::HNSW& graph, int m, std::size_t rows) {
+  const faiss::HNSW fresh(m);
+  check_loaded(graph.assign_probas == fresh.assign_probas && graph.cum_nneighbor_per_level == fresh.cum_nneighbor_per_level,
+               "its graph has another number of links than its spec");
+  check_loaded(graph.levels.size() == rows && graph.offsets.size() == rows + 1, "its graph has another number of rows");
+  const int levels = static_cast<int>(fresh.cum_nneighbor_per_level.size()) - 1;
+  int highest = 0;
+  std::size_t offset = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const int level = graph.levels[row];
+    check_loaded(level >= 1 && level <= levels, "a row of its graph is on no level");
+    check_loaded(graph.offsets[row] == offset, "the links of its graph are not where they should be");
+    offset += static_cast<std::size_t>(fresh.cum_nneighbor_per_level[static_cast<std::size_t>(level)]);
+    highest = std::max(highest, level);
+  }
+  check_loaded(graph.offsets[rows] == offset && graph.neighbors.size() == offset, "its graph has too few or too many links");
+  if (rows == 0) {
+    check_loaded(graph.entry_point == -1 && graph.max_level == -1, "its empty graph has an entry point");
+    return;
+  }
+  check_loaded(graph.entry_point >= 0 && static_cast<std::size_t>(graph.entry_point) < rows && graph.max_level == highest - 1 &&
+                   graph.levels[static_cast<std::size_t>(graph.entry_point)] == highest,
+               "the entry point of its graph is not on the highest level");
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (int level = 0; level < graph.levels[row]; ++level) {
+      const std::span<const Link> all = places(graph, static_cast<Row>(row), level);
+      const std::span<const Link> filled = links(graph, static_cast<Row>(row), level);
+      for (const Link link : filled) {
+        check_loaded(static_cast<std::size_t>(link) < rows && graph.levels[static_cast<std::size_t>(link)] > level,
+                     "a link of its graph leads nowhere");
+      }
+      // FAISS looks for the last link from the end of the list.
+      check_loaded(
+          std::all_of(all.begin() + static_cast<std::ptrdiff_t>(filled.size()), all.end(), [](Link link) { return link == -1; }),
+          "a list of links in its graph has a gap");
+    }
+  }
+}
+
 }  // namespace
 
 std::size_t walk_graph(const faiss::HNSW& graph, std::size_t rows, RowDistances& distance, const RowNames& names,
@@ -106,43 +147,13 @@ std::size_t walk_graph(const faiss::HNSW& graph, std::size_t rows, RowDistances&
   return distances.count();
 }
 
-void check_graph(const faiss::HNSW& graph, int m, std::size_t rows) {
-  const faiss::HNSW fresh(m);
-  check_loaded(graph.assign_probas == fresh.assign_probas && graph.cum_nneighbor_per_level == fresh.cum_nneighbor_per_level,
-               "its graph has another number of links than its spec");
-  check_loaded(graph.levels.size() == rows && graph.offsets.size() == rows + 1, "its graph has another number of rows");
-  const int levels = static_cast<int>(fresh.cum_nneighbor_per_level.size()) - 1;
-  int highest = 0;
-  std::size_t offset = 0;
-  for (std::size_t row = 0; row < rows; ++row) {
-    const int level = graph.levels[row];
-    check_loaded(level >= 1 && level <= levels, "a row of its graph is on no level");
-    check_loaded(graph.offsets[row] == offset, "the links of its graph are not where they should be");
-    offset += static_cast<std::size_t>(fresh.cum_nneighbor_per_level[static_cast<std::size_t>(level)]);
-    highest = std::max(highest, level);
-  }
-  check_loaded(graph.offsets[rows] == offset && graph.neighbors.size() == offset, "its graph has too few or too many links");
-  if (rows == 0) {
-    check_loaded(graph.entry_point == -1 && graph.max_level == -1, "its empty graph has an entry point");
-    return;
-  }
-  check_loaded(graph.entry_point >= 0 && static_cast<std::size_t>(graph.entry_point) < rows && graph.max_level == highest - 1 &&
-                   graph.levels[static_cast<std::size_t>(graph.entry_point)] == highest,
-               "the entry point of its graph is not on the highest level");
-  for (std::size_t row = 0; row < rows; ++row) {
-    for (int level = 0; level < graph.levels[row]; ++level) {
-      const std::span<const Link> all = places(graph, static_cast<Row>(row), level);
-      const std::span<const Link> filled = links(graph, static_cast<Row>(row), level);
-      for (const Link link : filled) {
-        check_loaded(static_cast<std::size_t>(link) < rows && graph.levels[static_cast<std::size_t>(link)] > level,
-                     "a link of its graph leads nowhere");
-      }
-      // FAISS looks for the last link from the end of the list.
-      check_loaded(
-          std::all_of(all.begin() + static_cast<std::ptrdiff_t>(filled.size()), all.end(), [](Link link) { return link == -1; }),
-          "a list of links in its graph has a gap");
-    }
-  }
+void adopt_graph(faiss::HNSW&& from, int m, std::size_t rows, faiss::HNSW& to) {
+  check_graph(from, m, rows);
+  to.levels = std::move(from.levels);
+  to.offsets = std::move(from.offsets);
+  to.neighbors = std::move(from.neighbors);
+  to.entry_point = from.entry_point;
+  to.max_level = from.max_level;
 }
 
 }  // namespace annulus

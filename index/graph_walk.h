@@ -38,8 +38,9 @@ class RowNames {
 std::size_t walk_graph(const faiss::HNSW& graph, std::size_t rows, RowDistances& distances, const RowNames& names,
                        SearchScratch& scratch, TopK& results);
 
-/// Checks everything that a walk or an insertion relies on: sizes, levels, offsets, links in range and on a level that their
-/// target has, the entry point; against a graph of `m` links with `rows` rows. Throws Error(kDataLoss).
-void check_graph(const faiss::HNSW& graph, int m, std::size_t rows);
+/// Gives the empty graph `to` the levels and links of `from`, a graph of `m` links and `rows` rows read from a file, after a check
+/// of everything that a walk or an insertion relies on: sizes, levels, offsets, links in range and on a level that their target
+/// has, the entry point. Throws Error(kDataLoss).
+void adopt_graph(faiss::HNSW&& from, int m, std::size_t rows, faiss::HNSW& to);
 
 }  // namespace annulus

@@ -141,22 +141,18 @@ class HnswStore final : public RowStore {
 
   void take(const RowTable& rows, faiss::Index& loaded) {
     auto* graph = dynamic_cast<faiss::IndexHNSW*>(&loaded);
-    check_loaded(graph != nullptr && graph->d == index_->d && graph->metric_type == index_->metric_type,
+    check_loaded(graph != nullptr && graph->d == index_->d && same_bytes(graph->metric_type, index_->metric_type),
                  "it holds another index than its spec says");
     const std::size_t n = rows.rows();
     check_loaded(static_cast<std::size_t>(graph->ntotal) == n && rows.live() + rows.dead() == n,
                  "its row map and its index differ in size");
-    check_graph(graph->hnsw, parsed_.m, n);
     auto* from = dynamic_cast<faiss::IndexFlatCodes*>(graph->storage);
     const bool same_kind = parsed_.coding == Coding::kFloat ? dynamic_cast<faiss::IndexFlat*>(from) != nullptr
                                                             : dynamic_cast<faiss::IndexScalarQuantizer*>(from) != nullptr;
     check_loaded(same_kind && from->codes.size() == n * storage().code_size, "its vectors are of another kind or number");
     storage().codes = std::move(from->codes);
     storage().ntotal = static_cast<std::int64_t>(n);
-    const auto fresh_ef = index_->hnsw.efConstruction;
-    index_->hnsw = std::move(graph->hnsw);
-    index_->hnsw.efConstruction = fresh_ef;
-    index_->hnsw.efSearch = spec_.ef;
+    adopt_graph(std::move(graph->hnsw), parsed_.m, n, index_->hnsw);
     index_->ntotal = static_cast<std::int64_t>(n);
   }
 

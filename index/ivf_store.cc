@@ -107,7 +107,7 @@ class IvfStore final : public RowStore {
 
   void take(const RowTable& rows, faiss::Index& loaded) {
     auto* from = dynamic_cast<faiss::IndexIVF*>(&loaded);
-    check_loaded(from != nullptr && from->d == index_->d && from->metric_type == index_->metric_type &&
+    check_loaded(from != nullptr && from->d == index_->d && same_bytes(from->metric_type, index_->metric_type) &&
                      from->nlist == parsed_.nlist && from->code_size == index_->code_size,
                  "it holds another index than its spec says");
     const auto* saved = dynamic_cast<const faiss::ArrayInvertedLists*>(from->invlists);

@@ -1,5 +1,4 @@
 // Const calls from many threads at once. The tsan preset watches; here the answers must be the single thread's.
-#include <faiss/IndexFlat.h>
 #include <omp.h>
 
 #include <atomic>
