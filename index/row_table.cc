@@ -30,7 +30,9 @@ void RowTable::reserve(std::size_t count) {
   };
   grow(ids_);
   grow(states_);
-  row_of_.reserve(row_of_.size() + count);
+  // robin_map::reserve hashes everything anew whenever it is called: only when there is no room, and then for twice as much
+  const auto room = static_cast<std::size_t>(static_cast<float>(row_of_.bucket_count()) * row_of_.max_load_factor());
+  if (row_of_.size() + count > room) row_of_.reserve(std::max(row_of_.size() + count, 2 * row_of_.size()));
 }
 
 void RowTable::assign(VectorId id, Row row) {
