@@ -8,7 +8,7 @@
 #include <fstream>
 #include <thread>
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 namespace annulus {
 namespace {

@@ -1,5 +1,5 @@
 #include "core/durable_file.h"
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 namespace annulus {
 namespace {

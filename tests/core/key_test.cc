@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <random>
 
-#include "expect_error.h"
+#include "tests/core/expect_error.h"
 
 namespace annulus {
 namespace {

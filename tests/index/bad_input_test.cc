@@ -1,7 +1,7 @@
 // Every public call refuses what can never be right, and the index still works afterwards.
 #include <limits>
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

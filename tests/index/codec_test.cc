@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <thread>
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

@@ -7,7 +7,7 @@
 #include <limits>
 #include <optional>
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

@@ -1,6 +1,6 @@
 #include "index/index_spec.h"
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

@@ -2,7 +2,7 @@
 #include <cstring>
 #include <map>
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "support.h"
+#include "tests/index/support.h"
 
 namespace annulus {
 namespace {

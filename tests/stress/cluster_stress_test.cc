@@ -10,11 +10,11 @@
 #include <thread>
 
 #include "core/error.h"
-#include "oracle.h"
 #include "rebalance/cluster_verifier.h"
 #include "rebalance/vector_rebalancer.h"
 #include "shard/vector_shard.h"
-#include "switchable_shard.h"
+#include "tests/stress/oracle.h"
+#include "tests/stress/switchable_shard.h"
 
 namespace annulus::stress {
 namespace {
@@ -66,8 +66,8 @@ class Stress {
     finish_resize();
     heal();
     const VerifyReport verified = verify_cluster(router_);
-    EXPECT_TRUE(verified.ok()) << verified.arcs_differing << " arcs differ, " << verified.strangers << " strangers, " << verified.unowned
-                               << " arcs without owner, " << verified.not_up.size() << " shards not up";
+    EXPECT_TRUE(verified.ok()) << verified.arcs_differing << " arcs differ, " << verified.strangers << " strangers, "
+                               << verified.unowned << " arcs without owner, " << verified.not_up.size() << " shards not up";
     for (std::size_t number = 0; number < kKeys; ++number) {
       const Tick from = oracle_.now();
       const std::string wrong = oracle_.check_get(number, router_.get(oracle_.key(number)), from);
@@ -203,7 +203,8 @@ class Stress {
     const std::uint64_t changes = 1 + random_() % 3;
     for (std::uint64_t i = 0; i < changes; ++i) declare();
     if (random_() % 3 == 0) strike();
-    rebalancer_ = std::make_unique<VectorRebalancer>(router_, RebalanceOptions{.max_bytes_per_second = 0, .page_records = 8, .chunk_arcs = 4});
+    rebalancer_ = std::make_unique<VectorRebalancer>(
+        router_, RebalanceOptions{.max_bytes_per_second = 0, .page_records = 8, .chunk_arcs = 4});
     std::atomic<std::uint64_t> steps{0};
     const std::uint64_t abort_at = random_() % 4 == 0 ? random_() % 100 : std::numeric_limits<std::uint64_t>::max();
     const std::uint64_t strike_at = random_() % 2 == 0 ? random_() % 100 : std::numeric_limits<std::uint64_t>::max();

@@ -1,4 +1,4 @@
-#include "oracle.h"
+#include "tests/stress/oracle.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -99,7 +99,8 @@ std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<c
       const float d = distance_of(number, state);
       return d > answer.back().distance || (d == answer.back().distance && name > answer.back().key);
     });
-    if (!right) return (found != answered.end() ? "search answers a wrong state: " : "search misses a key: ") + describe(number, allowed);
+    if (!right)
+      return (found != answered.end() ? "search answers a wrong state: " : "search misses a key: ") + describe(number, allowed);
   }
   return {};
 }
