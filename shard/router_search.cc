@@ -1,5 +1,6 @@
 // The search path: cover -> (shard x query block) grid -> candidates -> one merge -> exact distances -> answer.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 
@@ -13,6 +14,19 @@ namespace {
 
 // Queries that one task of the grid answers: enough to pay for its start, few enough to spread.
 constexpr std::size_t kQueryBlock = 32;
+// Work that a thread must find for its start and its barrier to be worth it; on a busy machine both can last a time slice.
+constexpr std::uint64_t kThreadWorthNs = 250'000;
+
+class Stopwatch {
+ public:
+  std::uint64_t nanoseconds() const {
+    const auto passed = std::chrono::steady_clock::now() - began_;
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+  }
+
+ private:
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
 
 bool callers_fault(ErrorCode code) { return code == ErrorCode::kInvalidArgument || code == ErrorCode::kFailedPrecondition; }
 
@@ -92,7 +106,8 @@ class RouterSearch {
     }
     lists_.resize(blocks_ * cover_.size());
     // a block's lists lie side by side, for the merge
-    const auto failures = fan_out(lists_.size(), lists_.size(), [&](std::size_t task) {
+    const auto failures = fan_out(lists_.size(), threads_worth(open.size()), [&](std::size_t task) {
+      const Stopwatch watch;
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
       const auto begin = static_cast<Eigen::Index>(block * kQueryBlock);
@@ -100,6 +115,7 @@ class RouterSearch {
       const MatrixView part = all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows));
       snapshot_->members()[cover_[shard]].shard->candidates(part, asked, options_.params, options_.filter,
                                                             lists_[block * cover_.size() + shard]);
+      learn_cost(watch.nanoseconds() / static_cast<std::uint64_t>(rows));
     });
     bool answered = true;
     for (std::size_t task = 0; task < failures.size(); ++task) {
@@ -117,11 +133,23 @@ class RouterSearch {
     return answered;
   }
 
+  // Threads for `queries` queries over the cover, by what queries cost of late. The first ones run in the calling thread.
+  std::size_t threads_worth(std::size_t queries) const {
+    const std::uint64_t total = router_.task_ns_.load(std::memory_order_relaxed) * queries * cover_.size();
+    return std::max<std::uint64_t>(1, total / kThreadWorthNs);
+  }
+
+  // A running mean over about eight tasks; races between threads lose an observation, which does no harm.
+  void learn_cost(std::uint64_t nanoseconds) const {
+    const std::uint64_t known = router_.task_ns_.load(std::memory_order_relaxed);
+    router_.task_ns_.store(known == 0 ? nanoseconds : (7 * known + nanoseconds) / 8, std::memory_order_relaxed);
+  }
+
   // Merges each open query; keeps open those whose answer may have a hole.
   void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
     const std::size_t wanted = candidates_wanted();
     std::vector<char> whole(open.size(), 1);
-    const auto failures = fan_out(blocks_, blocks_, [&](std::size_t block) {
+    const auto failures = fan_out(blocks_, std::min(blocks_, threads_worth(open.size())), [&](std::size_t block) {
       TopKMerge merger(router_.options().key_kind);
       std::vector<MergedHit> hits;
       const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());

@@ -1,6 +1,7 @@
 // The router: one vector database over many shards. Start here.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -178,7 +179,7 @@ class VectorRouter {
   const ClusterControl& control() const noexcept { return control_; }
 
  private:
-  struct Row;
+  friend class RouterSearch;
   WriteReport write(std::span<const RecordView> records);
   void validate_keys(std::span<const KeyView> keys) const;
   Matrix accepted(const MatrixView& vectors, const char* what) const;
@@ -187,6 +188,7 @@ class VectorRouter {
   const RouterOptions options_;
   ClusterControl control_;
   VersionClock clock_;
+  mutable std::atomic<std::uint64_t> task_ns_{0};  // what one query at one shard takes, of late: is a second thread worth it?
   mutable std::mutex codec_mutex_;
   std::shared_ptr<const Codec> codec_;
 };
