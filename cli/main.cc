@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/demo_command.h"
 #include "cli/ring_commands.h"
 
 namespace {
@@ -65,6 +66,7 @@ int main(int argc, char** argv) {
   CLI::App app("Sharding for vector databases: a consistent-hash ring, shards, and what moves when a cluster changes", "annulus");
   app.set_version_flag("--version", "annulus " ANNULUS_VERSION);
   app.require_subcommand(1);
+  annulus::cli::add_demo_command(app);
   annulus::cli::add_ring_commands(app);
   CLI::App& bench = *app.add_subcommand("bench", "Measure");
   bench.require_subcommand(1);

@@ -44,6 +44,13 @@ char32_t decode(std::string_view text, std::size_t i, std::size_t& length) noexc
   return c;
 }
 
+/// Length of the code that sets a colour at text[i]; 0 if there is none.
+std::size_t colour_code_length(std::string_view text, std::size_t i) noexcept {
+  if (text.substr(i, 2) != "\x1b[") return 0;
+  const std::size_t end = text.find_first_not_of("0123456789;", i + 2);
+  return end != std::string_view::npos && text[end] == 'm' ? end + 1 - i : 0;
+}
+
 /// `value` with three significant digits, and the unit by whose `scale` it is at least 1.
 struct Unit {
   double scale;
@@ -113,6 +120,10 @@ std::string Table::to_string(std::size_t indent) const {
 std::size_t display_width(std::string_view text) noexcept {
   std::size_t width = 0;
   for (std::size_t i = 0, length = 0; i < text.size(); i += length) {
+    if (const std::size_t code = colour_code_length(text, i); code > 0) {
+      length = code;
+      continue;
+    }
     const char32_t c = decode(text, i, length);
     if (length == 1 || !is_in(kZeroWidth, c)) width += length > 1 && is_in(kWide, c) ? 2 : 1;
   }

@@ -39,8 +39,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;  // a row without cells is a rule
 };
 
-/// Columns that `text` takes on a terminal: 0 for combining marks, 2 for wide characters (Unicode's East Asian Width W and F,
-/// emoji included), 1 for all else, and for each byte that is no UTF-8.
+/// Columns that `text` takes on a terminal: 0 for combining marks and codes that set a colour (ESC [ ... m), 2 for wide
+/// characters (Unicode's East Asian Width W and F, emoji included), 1 for all else, and for each byte that is no UTF-8.
 std::size_t display_width(std::string_view text) noexcept;
 
 /// 1234567 as "1,234,567".

@@ -52,6 +52,12 @@ TEST(DisplayWidth, CountsABrokenByteAsOneColumn) {
   EXPECT_EQ(display_width("🚀"), 2U);
 }
 
+TEST(DisplayWidth, CountsNoColumnForColours) {
+  EXPECT_EQ(display_width("\x1b[1;32mgood\x1b[0m"), 4U);
+  EXPECT_EQ(display_width("\x1b[2J"), 4U);  // clears the screen: no colour
+  EXPECT_EQ(display_width("\x1b["), 2U);
+}
+
 TEST(Numbers, AreGroupedByThousands) {
   EXPECT_EQ(with_commas(0), "0");
   EXPECT_EQ(with_commas(999), "999");
