@@ -28,7 +28,7 @@ struct RouterOptions {
   IndexSpec index;                    ///< of every shard
   KeyKind key_kind = KeyKind::kBytes;
   std::size_t replicas = 1;           ///< R: shards that hold each key
-  RingOptions ring;
+  RingOptions ring = {};
   std::uint32_t writer = 0;           ///< number of this router among those that write to the same shards
 };
 
