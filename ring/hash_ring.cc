@@ -39,7 +39,8 @@ void find_positions(const RingSnapshot& ring, const Token* tokens, std::size_t c
   }
   for (std::size_t i = 0; i < count; ++i) {
     positions[i] = ring.bucket_begin(buckets[i]);
-    ring.prefetch_position(positions[i]);
+    ring.prefetch_tokens(positions[i]);
+    ring.prefetch_owner(positions[i]);
   }
   for (std::size_t i = 0; i < count; ++i) positions[i] = ring.lower_bound_in(buckets[i], positions[i], tokens[i]);
 }
@@ -139,7 +140,10 @@ NodeIndex ConsistentHasher::primary_of_token(Token token) const noexcept {
   const RingSnapshot& ring = *snapshot_;
   if (ring.options().probes > 1) [[unlikely]]
     return nearest_of_probes(ring, token);
-  return ring.owner_at(ring.lower_bound(token));
+  const std::size_t bucket = ring.bucket_of(token);
+  const std::size_t begin = ring.bucket_begin(bucket);
+  ring.prefetch_owner(begin);  // while the tokens are on their way: the answer is there or just after
+  return ring.owner_at(ring.lower_bound_in(bucket, begin, token));
 }
 
 std::size_t ConsistentHasher::replicas(Token token, std::span<NodeIndex> out) const noexcept {

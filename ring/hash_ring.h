@@ -58,6 +58,7 @@ struct ReplicaSet {
 };
 
 class ConsistentHasher;
+class ReplicaTable;
 
 namespace internal {
 
@@ -183,6 +184,7 @@ class ConsistentHasher {
 
  private:
   explicit ConsistentHasher(std::shared_ptr<const internal::RingSnapshot> snapshot) noexcept : snapshot_(std::move(snapshot)) {}
+  friend class ReplicaTable;  // finds its rows as the ring finds owners
   friend ConsistentHasher internal::narrow_ring(unsigned token_bits, RingOptions options, std::span<const Node> nodes);
 
   /// Throws Error(kNotFound).

@@ -36,27 +36,24 @@ class ClockwiseWalk {
 };
 
 /// The owners of the virtual nodes by distance from the nearest of several probes: clockwise walks, merged.
-/// Nodes repeat; every node comes within probes * tokens steps, after which it must not be asked for more.
+/// Nodes repeat. By the time that one probe has gone round the ring every node has come, and it must not be asked for more:
+/// distances would start again.
 class NearestWalk {
  public:
   NearestWalk(const RingSnapshot& ring, Token token) noexcept : ring_(&ring), num_probes_(ring.options().probes) {
     for (std::uint32_t j = 0; j < num_probes_; ++j) {
       probes_[j].token = probe_of_token(token, j);
       probes_[j].position = ring.lower_bound(probes_[j].token);
-      probes_[j].left = ring.num_tokens();
       look(probes_[j]);
     }
   }
 
   NodeIndex next() noexcept {
-    Probe* nearest = nullptr;
-    for (std::uint32_t j = 0; j < num_probes_; ++j) {
-      if (probes_[j].left > 0 && (nearest == nullptr || probes_[j].ahead < nearest->ahead)) nearest = &probes_[j];
-    }
-    const NodeIndex owner = nearest->ahead.owner;
-    ++nearest->position;
-    --nearest->left;
-    look(*nearest);
+    Probe& nearest = *std::min_element(probes_.begin(), probes_.begin() + num_probes_,
+                                       [](const Probe& a, const Probe& b) { return a.ahead < b.ahead; });
+    const NodeIndex owner = nearest.ahead.owner;
+    ++nearest.position;
+    look(nearest);
     return owner;
   }
 
@@ -64,12 +61,11 @@ class NearestWalk {
   struct Probe {
     Token token;
     std::size_t position;
-    std::size_t left;  ///< of one time round the ring: beyond it, distances would start again
     Nearness ahead;
   };
 
   void look(Probe& probe) const noexcept {
-    if (probe.left == 0) return;
+    if (ring_->num_tokens() == 0) return;
     if (probe.position >= ring_->num_tokens()) probe.position = 0;
     probe.ahead = {ring_->token_at(probe.position) - probe.token, ring_->owner_at(probe.position)};
   }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "ring/ring_snapshot.h"
 
 namespace annulus {
 namespace {
@@ -86,6 +87,14 @@ ReplicaTable::ReplicaTable(const ConsistentHasher& ring, std::size_t r) : ring_(
     }
   }
   std::copy_n(rows_.begin(), width_, rows_.end() - static_cast<std::ptrdiff_t>(width_));
+}
+
+std::span<const NodeIndex> ReplicaTable::replicas(Token token) const noexcept {
+  const internal::RingSnapshot& ring = *ring_.snapshot_;
+  const std::size_t bucket = ring.bucket_of(token);
+  const std::size_t begin = ring.bucket_begin(bucket);
+  __builtin_prefetch(row(begin).data());  // while the tokens are on their way: the answer is there or just after
+  return row(ring.lower_bound_in(bucket, begin, token));
 }
 
 std::size_t ReplicaTable::zone_shortfall() const noexcept { return width_ - std::min(width_, ring_.num_zones()); }

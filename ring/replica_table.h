@@ -32,7 +32,7 @@ class ReplicaTable {
   std::size_t zone_shortfall() const noexcept;
 
   /// The nodes that hold `token`, the primary first; what ring().replicas() writes. Empty on a ring without nodes.
-  std::span<const NodeIndex> replicas(Token token) const noexcept { return row(ring_.lower_bound(token)); }
+  std::span<const NodeIndex> replicas(Token token) const noexcept;
 
   /// The replica set of the arc that ends at ring().tokens()[position]; position == num_tokens() is the first again.
   std::span<const NodeIndex> row(std::size_t position) const noexcept { return {rows_.data() + position * width_, width_}; }
