@@ -163,6 +163,44 @@ TEST_P(FileOfEveryKind, IsSavedAndLoadedByPath) {
   std::filesystem::remove_all(folder);
 }
 
+/// Vectors that no library's random generator has a say in.
+Matrix golden_vectors() {
+  Matrix m(24, 4);
+  for (Eigen::Index i = 0; i < m.rows(); ++i) {
+    for (Eigen::Index j = 0; j < m.cols(); ++j) m(i, j) = static_cast<float>((i * i * 7 + j * j * 5 + i * j * 3) % 23 - 11);
+  }
+  return m;
+}
+
+/// Files of format version 1, written once: they must be read for ever. (Made by upserting golden_vectors() under ids 100 to
+/// 123, erasing 103, and overwriting 104 with the vector of 105.)
+TEST(IndexFile, OfVersion1IsStillRead) {
+  for (const char* name : {"flat", "hnsw", "ivf"}) {
+    SCOPED_TRACE(name);
+    const std::filesystem::path path =
+        std::filesystem::path(ANNULUS_SOURCE_DIR) / "tests/golden" / ("index_v1_" + std::string(name) + ".index");
+    const VectorIndex index = VectorIndex::load(path);
+    EXPECT_EQ(index.size(), 23U);
+    EXPECT_EQ(index.dead_rows(), std::string(name) == "hnsw" ? 2U : 0U);
+    EXPECT_FALSE(index.contains(103));
+    const Matrix vectors = golden_vectors();
+    std::vector<float> stored(4);
+    for (VectorId id = 100; id < 124; ++id) {
+      if (id == 103) continue;
+      ASSERT_TRUE(index.reconstruct(id, stored));
+      const auto row = static_cast<Eigen::Index>(id == 104 ? 5 : id - 100);
+      for (Eigen::Index j = 0; j < 4; ++j) EXPECT_EQ(stored[static_cast<std::size_t>(j)], vectors(row, j)) << id;
+    }
+    const auto found = search(index, vectors.row(5), 2, {.ef = 30, .nprobe = 3}).rows[0];
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0], (Candidate{104, 0.0F}));
+    EXPECT_EQ(found[1], (Candidate{105, 0.0F}));
+    if (std::string(name) == "flat") {
+      EXPECT_EQ(index.to_bytes(), read_file(path));
+    }
+  }
+}
+
 TEST(IndexFile, HoldsFewVectorsInRowsOfHighNumbers) {
   // Row numbers beyond the number of bytes of FAISS's index, and a default beyond its lists, are no sign of damage.
   IndexSpec spec = make_spec("IVF2,Flat", Metric::kL2, 2);
