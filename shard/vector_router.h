@@ -61,7 +61,9 @@ class SearchResult {
  public:
   std::size_t queries() const noexcept { return counts_.size(); }
   /// The nearest keys of query i, nearest first, equal distances ordered by key; fewer than k if fewer were found.
-  std::span<const Neighbor> operator[](std::size_t i) const { return std::span(neighbors_).subspan(i * k_, counts_.at(i)); }
+  std::span<const Neighbor> operator[](std::size_t i) const& { return std::span(neighbors_).subspan(i * k_, counts_.at(i)); }
+  /// Not of a temporary: `for (auto& n : router.search(q, k)[0])` would read what is gone.
+  std::span<const Neighbor> operator[](std::size_t i) const&& = delete;
 
   double coverage = 0;                ///< part of the key space that was searched; 1.0 unless too many shards are gone
   std::size_t shards_asked = 0;       ///< shards of the cover
