@@ -64,9 +64,9 @@ void ClusterControl::require_no_resize(const char* what) const {
   }
 }
 
-// Before the first write nothing has to move: what is declared holds.
+// Before the first write nothing has to move: what is declared holds. Nor after writes that found no shard to take them.
 void ClusterControl::settle_founding() {
-  if (running_.load(std::memory_order_acquire)) return;
+  if (running_.load(std::memory_order_acquire) && pin()->placement().serving->ring.num_nodes() > 0) return;
   const auto layout = make_layout(declared_ring_, declared_replicas_);
   publish({.serving = layout, .target = layout, .retiring = nullptr, .epoch = 0});
   prune_members();

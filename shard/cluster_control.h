@@ -27,7 +27,8 @@ std::string_view to_string(ResizeStage stage) noexcept;
 /// Membership, health and the stages of a resize, published as immutable snapshots.
 ///
 /// Nodes are declared first (`attach`, `detach`, `set_weight`, `set_replicas`); a rebalancer then takes the declared ring
-/// through the stages. Before the first write there is nothing to move: then a declaration holds at once.
+/// through the stages. Before the first write, and as long as no shard serves, there is nothing to move: then a declaration
+/// holds at once.
 /// Thread-safe. Calls that drain wait for the operations which hold an older snapshot, so a caller must hold none.
 class ClusterControl {
  public:

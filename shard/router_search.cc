@@ -27,6 +27,12 @@ std::uint64_t thread_nanoseconds() {
 
 bool callers_fault(ErrorCode code) { return code == ErrorCode::kInvalidArgument || code == ErrorCode::kFailedPrecondition; }
 
+/// A shard failed to refine its candidates.
+struct RefineFailure {
+  std::size_t shard;  // of the cover
+  std::exception_ptr cause;
+};
+
 }  // namespace
 
 /// One search under one snapshot.
@@ -37,14 +43,14 @@ class RouterSearch {
 
   void run() {
     const auto n = static_cast<std::size_t>(queries_.rows());
+    result_.distances = 0;
+    result_.errors.clear();
     usable_.clear();
     for (const Member& member : snapshot_->members()) usable_.push_back(member.health == ShardHealth::kUp);
     cover_ = snapshot_->plans().next();
     result_.coverage = snapshot_->plans().coverage();
     require_cover();
     result_.shards_asked = cover_.size();
-    result_.distances = 0;
-    result_.errors.clear();
     // Room for what there is, not for what is asked: k may be absurd.
     result_.counts_.assign(n, 0);
     answers_.resize(n);
@@ -60,6 +66,9 @@ class RouterSearch {
   }
 
  private:
+  // For `list` of a hit whose key was erased between the two phases.
+  static constexpr std::uint32_t kGone = std::numeric_limits<std::uint32_t>::max();
+
   struct Answer {
     std::vector<Neighbor> neighbors;
   };
@@ -82,16 +91,26 @@ class RouterSearch {
 
   // Asks the cover; a shard that fails is left out and a cover without it is asked instead.
   void ask_until_answered(const std::vector<std::uint32_t>& open, std::size_t asked) {
-    while (!ask(open, asked)) {
-      const auto& problem_layout = snapshot_->serving();
-      const QueryPlans plans(make_cover_problem(*problem_layout.layout, problem_layout.member_of, usable_.size()),
-                             *problem_layout.layout, problem_layout.member_of, usable_,
-                             parse_spec(router_.options().index).family);
-      cover_ = plans.next();
-      result_.coverage = plans.coverage();
-      require_cover();
-      result_.shards_asked = cover_.size();
-    }
+    while (!ask(open, asked)) cover_without_failed();
+  }
+
+  void cover_without_failed() {
+    const LayoutView& serving = snapshot_->serving();
+    const QueryPlans plans(make_cover_problem(*serving.layout, serving.member_of, usable_.size()), *serving.layout, serving.member_of,
+                           usable_, parse_spec(router_.options().index).family);
+    cover_ = plans.next();
+    result_.coverage = plans.coverage();
+    require_cover();
+    result_.shards_asked = cover_.size();
+  }
+
+  // Reports the failure of a shard of the cover, which is asked no more; rethrows what the caller is to blame for.
+  void leave_out(std::size_t shard, const std::exception_ptr& failure) {
+    const MemberIndex member = cover_[shard];
+    const ShardError error = describe_failure(snapshot_->members()[member].shard->id(), failure);
+    if (callers_fault(error.code)) std::rethrow_exception(failure);
+    if (usable_[member]) result_.errors.push_back(error);
+    usable_[member] = false;
   }
 
   bool ask(const std::vector<std::uint32_t>& open, std::size_t asked) {
@@ -120,11 +139,7 @@ class RouterSearch {
         result_.distances += lists_[(task % blocks_) * cover_.size() + task / blocks_].distances;
         continue;
       }
-      const MemberIndex member = cover_[task / blocks_];
-      const ShardError error = describe_failure(snapshot_->members()[member].shard->id(), failures[task]);
-      if (callers_fault(error.code)) std::rethrow_exception(failures[task]);
-      if (usable_[member]) result_.errors.push_back(error);
-      usable_[member] = false;
+      leave_out(task / blocks_, failures[task]);
       answered = false;
     }
     return answered;
@@ -142,23 +157,32 @@ class RouterSearch {
     router_.task_ns_.store(known == 0 ? nanoseconds : (7 * known + nanoseconds) / 8, std::memory_order_relaxed);
   }
 
-  // Merges each open query; keeps open those whose answer may have a hole.
+  // Merges each open query; keeps open those whose answer may have a hole, or lacks exact distances of a shard that failed.
   void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
     const std::size_t wanted = candidates_wanted();
-    std::vector<char> whole(open.size(), 1);
+    std::vector<char> whole(open.size(), 0);
     const auto failures = fan_out(blocks_, std::min(blocks_, threads_worth(open.size())), [&](std::size_t block) {
       TopKMerge merger(router_.options().key_kind);
       std::vector<MergedHit> hits;
       const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
       const std::size_t end = std::min(open.size(), (block + 1) * kQueryBlock);
       for (std::size_t i = block * kQueryBlock; i < end; ++i) {
-        whole[i] = merger.merge(lists, i - block * kQueryBlock, asked, wanted, hits);
-        if (whole[i]) answer(open[i], hits);
+        if (!merger.merge(lists, i - block * kQueryBlock, asked, wanted, hits)) continue;
+        answer(open[i], hits);
+        whole[i] = 1;
       }
     });
+    bool refined = true;
     for (const auto& failure : failures) {
-      if (failure) std::rethrow_exception(failure);
+      if (!failure) continue;
+      try {
+        std::rethrow_exception(failure);
+      } catch (const RefineFailure& refine) {
+        leave_out(refine.shard, refine.cause);
+        refined = false;
+      }
     }
+    if (!refined) cover_without_failed();
     std::size_t kept = 0;
     for (std::size_t i = 0; i < open.size(); ++i) {
       if (!whole[i]) open[kept++] = open[i];
@@ -179,10 +203,17 @@ class RouterSearch {
         places.push_back(i);
       }
       std::vector<float> exact(items.size());
-      shard.refine(queries_, items, exact);
-      for (std::size_t i = 0; i < items.size(); ++i) hits[places[i]].distance = exact[i];
+      try {
+        shard.refine(queries_, items, exact);
+      } catch (...) {
+        throw RefineFailure{list, std::current_exception()};
+      }
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        hits[places[i]].distance = exact[i];
+        if (std::isinf(exact[i]) && exact[i] > 0) hits[places[i]].list = kGone;
+      }
     }
-    std::erase_if(hits, [](const MergedHit& hit) { return std::isinf(hit.distance) && hit.distance > 0; });
+    std::erase_if(hits, [](const MergedHit& hit) { return hit.list == kGone; });
     std::sort(hits.begin(), hits.end(), [&](const MergedHit& a, const MergedHit& b) {
       return a.distance != b.distance ? a.distance < b.distance : compare_keys(a.key, b.key, router_.options().key_kind) < 0;
     });

@@ -75,7 +75,28 @@ class Synchronisation {
     }
     report_.arcs_checked += arcs.size();
     report_.arcs_differing += differing.size();
-    if (!differing.empty()) report_.copy += copy_arcs(source, std::span(&target, 1), differing, kPageRecords);
+    if (differing.empty()) return;
+    report_.copy += copy_arcs(source, std::span(&target, 1), differing, kPageRecords);
+    if (snapshot_.members()[peer].health == ShardHealth::kUp) give_back(source, differing);
+  }
+
+  // What it alone holds, or holds newer, are writes that nobody acknowledged, or that were given up while it was away. The
+  // newest wins at every owner: replicas that differ would answer now this, now that.
+  void give_back(const Shard& source, const std::vector<Arc>& merged) {
+    const Shard& target = *snapshot_.members()[behind_].shard;
+    const std::vector<ArcDigest> theirs = source.digest(merged);
+    const std::vector<ArcDigest> ours = target.digest(merged);
+    std::vector<Arc> newer;
+    for (std::size_t i = 0; i < merged.size(); ++i) {
+      if (theirs[i] != ours[i]) newer.push_back(merged[i]);
+    }
+    if (newer.empty()) return;
+    for (MemberIndex owner = 0; owner < snapshot_.members().size(); ++owner) {
+      const Member& other = snapshot_.members()[owner];
+      const std::vector<Arc> arcs = ArcSet(newer).intersected(snapshot_.owned_by(owner)).arcs();
+      if (owner == behind_ || other.health == ShardHealth::kDown || arcs.empty()) continue;
+      report_.given_back += copy_arcs(target, std::span(&other.shard, 1), arcs, kPageRecords).copied;
+    }
   }
 
   const ClusterSnapshot& snapshot_;

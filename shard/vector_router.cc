@@ -35,8 +35,11 @@ void VectorRouter::attach_node(std::shared_ptr<Shard> shard, double weight, std:
     throw Error(ErrorCode::kInvalidArgument, "shard '" + shard->id() + "' is " + describe(spec) + ", the router " +
                                                  describe(options_.index) + "; all shards of a router have one spec and key kind");
   }
+  const auto members = control_.shards();
   const ShardStats stats = shard->stats();
-  if (stats.live + stats.tombstones > 0) {
+  // a member is refused by the control: not for its records, which nobody should be told to drop
+  const bool joins = std::none_of(members.begin(), members.end(), [&](const auto& member) { return member->id() == shard->id(); });
+  if (joins && stats.live + stats.tombstones > 0) {
     throw Error(ErrorCode::kFailedPrecondition, "shard '" + shard->id() + "' holds " + std::to_string(stats.live + stats.tombstones) +
                                                     " records already; a shard joins empty, drop them first");
   }

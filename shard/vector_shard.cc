@@ -11,8 +11,9 @@
 namespace annulus {
 namespace {
 
-// Rows that one exclusive lock covers: what a search may have to wait for.
+// Rows that one exclusive lock covers: what a search may have to wait for. A row of a graph costs a search of its own.
 constexpr std::size_t kWriteBlock = 256;
+constexpr std::size_t kGraphWriteBlock = 8;
 // Compaction pays when a third of the rows is dead; below this many rows it is not worth its lock.
 constexpr double kCompactFraction = 1.0 / 3;
 constexpr std::size_t kCompactRows = 1024;
@@ -49,7 +50,7 @@ void check_outcomes(std::size_t records, std::size_t outcomes) {
 }  // namespace
 
 VectorShard::VectorShard(std::string id, IndexSpec spec, KeyKind key_kind)
-    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(spec_) {
+    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), graph_(parse_spec(spec_).family == IndexFamily::kHnsw), index_(spec_) {
   if (id_.empty()) throw Error(ErrorCode::kInvalidArgument, "a shard needs an id that is not empty");
 }
 
@@ -74,17 +75,24 @@ void VectorShard::validate(std::span<const RecordView> records) const {
 void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
   check_outcomes(records.size(), outcomes.size());
   validate(records);
-  std::lock_guard writing(write_mutex_);
-  if (!index_.ready() && std::any_of(records.begin(), records.end(), [](const RecordView& r) { return !r.deleted; })) {
+  bool ready = false;
+  {
+    std::shared_lock lock(mutex_);
+    ready = index_.ready();
+  }
+  if (!ready && std::any_of(records.begin(), records.end(), [](const RecordView& r) { return !r.deleted; })) {
     throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
                                                     "); call VectorRouter::train first");
   }
-  for (std::size_t begin = 0; begin < records.size(); begin += kWriteBlock) {
-    const std::size_t count = std::min(kWriteBlock, records.size() - begin);
+  for (std::size_t begin = 0; begin < records.size(); begin += write_block()) {
+    const std::size_t count = std::min(write_block(), records.size() - begin);
+    std::lock_guard writing(write_mutex_);
     apply_block(records.subspan(begin, count), mode, outcomes.subspan(begin, count));
   }
   compact_if_worthwhile();
 }
+
+std::size_t VectorShard::write_block() const noexcept { return graph_ ? kGraphWriteBlock : kWriteBlock; }
 
 void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
   std::unique_lock lock(mutex_);
@@ -211,12 +219,12 @@ std::vector<ArcDigest> VectorShard::digest(std::span<const Arc> arcs) const {
 }
 
 std::uint64_t VectorShard::remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to) {
-  std::lock_guard writing(write_mutex_);
   std::uint64_t counted = 0;
   for (const Arc& arc : arcs) {
     Token token = 0;
     std::string key, last_key;  // the last record that was looked at; empty: none yet
     for (bool whole = false; !whole;) {
+      std::lock_guard writing(write_mutex_);
       std::unique_lock lock(mutex_);
       std::vector<Slot> slots;
       std::vector<VectorId> live;
@@ -251,7 +259,7 @@ std::uint64_t VectorShard::collect_tombstones(const Version& newest) {
 }
 
 void VectorShard::compact_if_worthwhile() {
-  // write_mutex_ is held: nobody else changes the index
+  std::lock_guard writing(write_mutex_);  // nobody else changes the index
   if (index_.dead_rows() < kCompactRows || index_.dead_fraction() < kCompactFraction) return;
   std::shared_lock reading(mutex_);
   VectorIndex compacted = index_.compacted();
@@ -319,6 +327,12 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
   if (distances.size() != items.size()) {
     throw Error(ErrorCode::kInvalidArgument,
                 "room for " + std::to_string(distances.size()) + " distances of " + std::to_string(items.size()) + " items");
+  }
+  for (const RefineItem& item : items) {
+    if (item.query >= static_cast<std::size_t>(queries.rows())) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "an item of query " + std::to_string(item.query) + ", there are " + std::to_string(queries.rows()) + " queries");
+    }
   }
   std::shared_lock lock(mutex_);
   for (std::size_t i = 0; i < items.size(); ++i) {

@@ -3,17 +3,18 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "core/fair_shared_mutex.h"
+#include "core/fifo_mutex.h"
 #include "index/vector_index.h"
 #include "shard/record_table.h"
 #include "shard/shard.h"
 
 namespace annulus {
 
-/// A Shard in memory. Searches, reads and scans run side by side; a write excludes them for one block of rows at a time.
+/// A Shard in memory. Searches, reads and scans run side by side; a write excludes them for one block of rows at a time, and
+/// writes take turns block by block, so that a bulk copy does not hold off a single upsert.
 /// When a third of the index's rows are dead, the write that made it so compacts: searches go on meanwhile, beside a second
 /// copy of the index.
 class VectorShard final : public Shard {
@@ -45,6 +46,7 @@ class VectorShard final : public Shard {
   void validate(std::span<const RecordView> records) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
+  std::size_t write_block() const noexcept;
   void compact_if_worthwhile();
   RecordView view_of(Slot slot) const noexcept;
   HeldRecord held(Slot slot) const noexcept;
@@ -52,8 +54,9 @@ class VectorShard final : public Shard {
   const std::string id_;
   const IndexSpec spec_;
   const KeyKind key_kind_;
+  const bool graph_;
 
-  std::mutex write_mutex_;         // one write at a time; taken before mutex_
+  FifoMutex write_mutex_;          // one block of writes at a time, in turn; taken before mutex_
   mutable FairSharedMutex mutex_;  // guards all below
   VectorIndex index_;              // its ids are slots
   RecordTable table_;
