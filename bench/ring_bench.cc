@@ -23,10 +23,7 @@ namespace {
 /// Processor time of this thread: all that is measured runs on it, and what other programs take is left out.
 struct Clock {
   using duration = std::chrono::nanoseconds;
-  using rep = duration::rep;
-  using period = duration::period;
   using time_point = std::chrono::time_point<Clock>;
-  static constexpr bool is_steady = true;
 
   static time_point now() noexcept {
     timespec time{};
