@@ -11,9 +11,10 @@
 namespace annulus {
 namespace {
 
-// Rows that one exclusive lock covers: what a search may have to wait for. A row of a graph costs a search of its own.
+// Rows that one exclusive lock covers: what a search may have to wait for. A row of a graph costs a search of its own, and each of
+// FAISS's calls to add to it costs a pass over all its rows: few rows, but not one by one.
 constexpr std::size_t kWriteBlock = 256;
-constexpr std::size_t kGraphWriteBlock = 8;
+constexpr std::size_t kGraphWriteBlock = 16;
 // Compaction pays when a third of the rows is dead; below this many rows it is not worth its lock.
 constexpr double kCompactFraction = 1.0 / 3;
 constexpr std::size_t kCompactRows = 1024;
