@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <limits>
 #include <map>
@@ -78,6 +79,16 @@ class FaultyShard final : public Shard {
     changed_.notify_all();
   }
 
+  /// Calls `action` before each `call` does anything; null: no more. The action may write through a router to this shard.
+  void on_each(Call call, std::function<void()> action) {
+    std::lock_guard lock(mutex_);
+    if (action) {
+      actions_[call] = std::make_shared<std::function<void()>>(std::move(action));
+    } else {
+      actions_.erase(call);
+    }
+  }
+
   /// From now on candidates carry distances that are off by up to `error` times themselves, in their order.
   void distort(float error) { error_.store(error); }
 
@@ -147,6 +158,7 @@ class FaultyShard final : public Shard {
   template <typename Work>
   auto run(Call call, Work&& work) const -> decltype(work()) {
     std::optional<Fault> strikes;
+    if (const auto action = action_before(call)) (*action)();
     {
       std::unique_lock lock(mutex_);
       ++counts_[call];
@@ -161,6 +173,12 @@ class FaultyShard final : public Shard {
     if (!strikes) return work();
     if (strikes->once_done) (void)work();
     throw Error(strikes->code, "shard '" + id() + "' was told to fail");
+  }
+
+  std::shared_ptr<std::function<void()>> action_before(Call call) const {
+    std::lock_guard lock(mutex_);
+    const auto it = actions_.find(call);
+    return it == actions_.end() ? nullptr : it->second;
   }
 
   std::optional<Fault> struck(Call call) const {
@@ -180,6 +198,7 @@ class FaultyShard final : public Shard {
   mutable std::uint64_t matched_ = 0;
   mutable std::uint64_t failed_ = 0;
   mutable std::map<Call, std::uint64_t> counts_;
+  std::map<Call, std::shared_ptr<std::function<void()>>> actions_;
   std::optional<Call> blocked_;
   mutable std::size_t waiting_ = 0;
 };

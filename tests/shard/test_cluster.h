@@ -106,9 +106,9 @@ class Oracle {
 /// A router over faulty shards "s0", "s1", ..., and what it must hold.
 class TestCluster {
  public:
-  TestCluster(std::size_t shards, RouterOptions options, std::uint64_t seed = 1)
+  TestCluster(std::size_t count, RouterOptions options, std::uint64_t seed = 1)
       : router(std::move(options)), oracle(router.options().index.metric, router.options().key_kind), random(seed) {
-    for (std::size_t i = 0; i < shards; ++i) attach();
+    for (std::size_t i = 0; i < count; ++i) attach();
     if (needs_training(router.options().index)) {
       router.train(random_matrix(std::max<std::size_t>(600, min_training_samples(router.options().index)), dimension(), seed));
     }
@@ -170,7 +170,9 @@ class TestCluster {
       const auto expected = oracle.live().find(name);
       ASSERT_EQ(held.has_value(), expected != oracle.live().end()) << display_key(name, router.options().key_kind);
       ASSERT_EQ(router.contains(name), held.has_value());
-      if (held && lossless()) ASSERT_EQ(*held, expected->second) << display_key(name, router.options().key_kind);
+      if (held && lossless()) {
+        ASSERT_EQ(*held, expected->second) << display_key(name, router.options().key_kind);
+      }
     }
     if (!exact()) return;
     for (int i = 0; i < 4; ++i) {

@@ -1,0 +1,272 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/shard/test_cluster.h"
+
+namespace annulus::testing {
+namespace {
+
+struct Shape {
+  std::size_t shards;
+  std::size_t replicas;
+  Metric metric;
+  KeyKind kind;
+};
+
+class FlatSearch : public ::testing::TestWithParam<Shape> {
+ protected:
+  FlatSearch() : cluster(GetParam().shards, router_options(GetParam().replicas, spec_of("Flat", 5, GetParam().metric), GetParam().kind)) {}
+
+  void expect_exact(std::size_t k, const KeyFilter& filter = {}) {
+    const Vector query = random_vector(5, cluster.random);
+    SearchOptions options;
+    if (filter) options.filter = &filter;
+    const SearchResult result = cluster.router.search(query, k, options);
+    ASSERT_EQ(hits_of(result), cluster.oracle.nearest(query, k, filter));
+    ASSERT_EQ(result.coverage, 1.0);
+    ASSERT_TRUE(result.errors.empty());
+  }
+
+  TestCluster cluster;
+};
+
+std::vector<Shape> shapes() {
+  std::vector<Shape> all;
+  for (const Metric metric : {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
+    for (const KeyKind kind : {KeyKind::kBytes, KeyKind::kId}) {
+      for (std::size_t shards = 1; shards <= 6; ++shards) {
+        for (std::size_t replicas = 1; replicas <= 3; ++replicas) all.push_back({shards, replicas, metric, kind});
+      }
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FlatSearch, ::testing::ValuesIn(shapes()), [](const auto& instance) {
+  const Shape& shape = instance.param;
+  return std::string(to_string(shape.metric)) + (shape.kind == KeyKind::kId ? "_ids" : "_bytes") + "_s" + std::to_string(shape.shards) +
+         "_r" + std::to_string(shape.replicas);
+});
+
+TEST_P(FlatSearch, EqualsBruteForceBitForBit) {
+  cluster.fill(150);
+  for (int i = 0; i < 5; ++i) expect_exact(10);
+  // overwritten and erased
+  for (std::size_t number = 0; number < 150; number += 3) cluster.put(number);
+  for (std::size_t number = 1; number < 150; number += 4) cluster.erase(number);
+  for (int i = 0; i < 5; ++i) expect_exact(10);
+  expect_exact(1);
+  expect_exact(1000);
+  expect_exact(static_cast<std::size_t>(-1));
+  expect_exact(7, [](KeyView key) { return key.front() % 2 == 0 || key.back() % 2 == 0; });
+  expect_exact(7, [](KeyView) { return false; });
+  EXPECT_EQ(cluster.router.size(), cluster.oracle.live().size());
+}
+
+TEST_P(FlatSearch, AnswersLargeBatchesAsItAnswersOneByOne) {
+  cluster.fill(100);
+  const Matrix queries = random_matrix(77, 5, 8);
+  SearchResult result;
+  cluster.router.search(random_matrix(90, 5, 9), 20, {}, result);  // a result is reused
+  cluster.router.search(queries, 6, {}, result);
+  ASSERT_EQ(result.queries(), 77u);
+  EXPECT_GE(result.distances, 77u * 100 / GetParam().shards);
+  for (Eigen::Index i = 0; i < queries.rows(); ++i) {
+    ASSERT_EQ(hits_of(result, static_cast<std::size_t>(i)), cluster.oracle.nearest(queries.row(i), 6)) << i;
+  }
+}
+
+TEST_P(FlatSearch, OrdersTiesByKey) {
+  const Vector twin = Vector::Constant(5, 0.5f);
+  for (std::size_t number : {300, 1, 256, 65536, 2, 12, 9}) {
+    const std::string name = cluster.key(number);
+    (void)cluster.router.upsert(name, twin);
+    cluster.oracle.put(name, twin);
+  }
+  for (std::size_t k = 1; k <= 8; ++k) expect_exact(k);
+}
+
+RouterOptions graph(std::size_t replicas) { return router_options(replicas, spec_of("HNSW8", 6)); }
+
+TEST(RouterSearch, OverGraphsFindsNearlyAllOfTheNearest) {
+  TestCluster cluster(4, graph(2));
+  cluster.fill(400);
+  std::size_t found = 0;
+  for (int i = 0; i < 20; ++i) {
+    const Vector query = random_vector(6, cluster.random);
+    const SearchResult result = cluster.router.search(query, 10, {.params = {.ef = 100, .nprobe = {}}});
+    EXPECT_EQ(result.shards_asked, 3u);
+    const auto truth = cluster.oracle.nearest(query, 10);
+    for (const Hit& hit : hits_of(result)) found += static_cast<std::size_t>(std::count(truth.begin(), truth.end(), hit));
+  }
+  EXPECT_GE(found, 190u);
+}
+
+TEST(RouterSearch, OverInvertedListsIsExactWhenAllAreVisited) {
+  TestCluster cluster(4, router_options(2, spec_of("IVF4,Flat")));
+  cluster.fill(200);
+  for (int i = 0; i < 5; ++i) {
+    const Vector query = random_vector(4, cluster.random);
+    EXPECT_EQ(hits_of(cluster.router.search(query, 10, {.params = {.ef = {}, .nprobe = 4}})), cluster.oracle.nearest(query, 10));
+  }
+}
+
+TEST(RouterSearch, RefinesCandidatesWhoseDistancesAreNotExact) {
+  for (const std::size_t replicas : {1, 2}) {
+    TestCluster cluster(4, router_options(replicas));
+    cluster.fill(200);
+    float error = 0;
+    for (const auto& shard : cluster.shards) shard->distort(error += 0.15f);  // each shard lies by another factor
+    for (int i = 0; i < 5; ++i) {
+      const Vector query = random_vector(4, cluster.random);
+      const auto hits = hits_of(cluster.router.search(query, 10));
+      const auto truth = cluster.oracle.nearest(query, 10);
+      // twice as many candidates are refined: the nearest is among them, and every distance is the exact one
+      ASSERT_EQ(hits.size(), 10u);
+      EXPECT_EQ(hits.front(), truth.front());
+      for (const Hit& hit : hits) {
+        const Vector& held = cluster.oracle.live().at(hit.key);
+        EXPECT_EQ(hit.distance, l2_squared(query.data(), held.data(), 4));
+      }
+    }
+    EXPECT_GT(cluster.shards[0]->count(Call::kRefine) + cluster.shards[1]->count(Call::kRefine), 0u);
+  }
+}
+
+TEST(RouterSearch, ReportsAShardThatFailsAndAsksTheOthers) {
+  TestCluster cluster(4, router_options(2));
+  cluster.fill(200);
+  cluster["s1"].fail({Call::kCandidates});
+  for (int i = 0; i < 8; ++i) {
+    const Vector query = random_vector(4, cluster.random);
+    const SearchResult result = cluster.router.search(query, 10);
+    EXPECT_EQ(result.coverage, 1.0);
+    EXPECT_EQ(hits_of(result), cluster.oracle.nearest(query, 10));
+    for (const ShardError& error : result.errors) {
+      EXPECT_EQ(error.shard, "s1");
+      EXPECT_EQ(error.code, ErrorCode::kUnavailable);
+      EXPECT_THAT(error.message, ::testing::HasSubstr("told to fail"));
+    }
+    EXPECT_LE(result.errors.size(), 1u);
+  }
+  EXPECT_GT(cluster["s1"].failed(), 0u);
+  EXPECT_EQ(cluster.router.health("s1"), ShardHealth::kUp) << "a read that fails makes nobody behind";
+}
+
+TEST(RouterSearch, ReportsAShardThatFailsToRefineAndAsksTheOthers) {
+  TestCluster cluster(4, router_options(2));
+  cluster.fill(200);
+  for (const auto& shard : cluster.shards) shard->distort(0.01f);
+  cluster["s1"].fail({Call::kRefine});
+  std::size_t reported = 0;
+  for (int i = 0; i < 8; ++i) {
+    const Matrix queries = random_matrix(40, 4, static_cast<std::uint64_t>(i));
+    const SearchResult result = cluster.router.search(queries, 3);
+    EXPECT_EQ(result.coverage, 1.0);
+    reported += result.errors.size();
+    for (std::size_t q = 0; q < 40; ++q) {
+      ASSERT_EQ(hits_of(result, q), cluster.oracle.nearest(queries.row(static_cast<Eigen::Index>(q)), 3));
+    }
+  }
+  EXPECT_GT(reported, 0u);
+}
+
+TEST(RouterSearch, StatesItsCoverageWhenAFailureLeavesAHole) {
+  TestCluster cluster(3, router_options(1));
+  cluster.fill(150);
+  cluster["s2"].fail({Call::kCandidates});
+  const Vector query = random_vector(4, cluster.random);
+  const SearchResult result = cluster.router.search(query, 150);
+  const double gone = cluster.router.placement().serving->table->arcs_of(2).fraction();
+  EXPECT_NEAR(result.coverage, 1 - gone, 1e-12);
+  EXPECT_LT(result.coverage, 1.0);
+  ASSERT_EQ(result.errors.size(), 1u);
+  EXPECT_EQ(result.errors[0].shard, "s2");
+  // what it found is right
+  auto hits = hits_of(result);
+  auto truth = cluster.oracle.nearest(query, 150);
+  std::erase_if(truth, [&](const Hit& hit) { return cluster["s2"].inner().contains(hit.key); });
+  EXPECT_EQ(hits, truth);
+  for (const auto& shard : cluster.shards) shard->fail({Call::kCandidates});
+  expect_error(ErrorCode::kUnavailable, {"no shard", "3", "told to fail"}, [&] { (void)cluster.router.search(query, 1); });
+  for (const auto& shard : cluster.shards) shard->heal();
+  EXPECT_EQ(hits_of(cluster.router.search(query, 5)), cluster.oracle.nearest(query, 5));
+}
+
+TEST(RouterSearch, StatesItsCoverageWithShardsDown) {
+  TestCluster cluster(5, router_options(2));
+  cluster.fill(200);
+  const Vector query = random_vector(4, cluster.random);
+  cluster.router.mark_down("s0");
+  SearchResult result = cluster.router.search(query, 10);
+  EXPECT_EQ(result.coverage, 1.0);
+  EXPECT_EQ(hits_of(result), cluster.oracle.nearest(query, 10));
+  EXPECT_TRUE(result.errors.empty());
+  cluster.router.mark_down("s1");
+  result = cluster.router.search(query, 10);
+  EXPECT_LT(result.coverage, 1.0);
+  EXPECT_GT(result.coverage, 0.5);
+  for (const char* id : {"s2", "s3", "s4"}) cluster.router.mark_down(id);
+  expect_error(ErrorCode::kUnavailable, {"no shard is up", "5"}, [&] { (void)cluster.router.search(query, 10); });
+}
+
+TEST(RouterSearch, CoversAVersionThatOneReplicaHasNotYetGot) {
+  // Under live writes one replica may hold the old version of a near row: the newer one, far away, must win, and the row
+  // that it pushed out of the cut must come in.
+  TestCluster cluster(3, router_options(2));
+  cluster.fill(60);
+  const Vector query = Vector::Zero(4);
+  for (const Hit& near : cluster.oracle.nearest(query, 5)) {
+    // as a write that has reached one owner of the two
+    const Vector far = Vector::Constant(4, 50.0f);
+    const RecordView record{.key = near.key, .version = {VersionClock(0).next().clock * 2, 0}, .vector = far.data()};
+    for (const auto& shard : cluster.shards) {
+      if (!shard->inner().contains(near.key)) continue;
+      WriteOutcome outcome;
+      shard->inner().upsert_if_newer(std::span(&record, 1), WriteMode::kInsertOrUpdate, std::span(&outcome, 1));
+      break;
+    }
+  }
+  for (int i = 0; i < 6; ++i) {  // the covers take turns
+    const SearchResult result = cluster.router.search(query, 5);
+    ASSERT_EQ(result[0].size(), 5u);
+    std::set<std::string> keys;
+    for (const Neighbor& neighbor : result[0]) EXPECT_TRUE(keys.insert(neighbor.key).second);
+    EXPECT_TRUE(std::is_sorted(result[0].begin(), result[0].end(), [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; }));
+  }
+}
+
+TEST(RouterSearch, ReturnsRowsWhoseDistanceOverflows) {
+  TestCluster cluster(2, router_options(1));
+  const Vector huge = Vector::Constant(4, 3e38f);
+  (void)cluster.router.upsert("huge", huge);
+  (void)cluster.router.upsert("small", Vector::Zero(4));
+  cluster.oracle.put("huge", huge);
+  cluster.oracle.put("small", Vector::Zero(4));
+  EXPECT_EQ(hits_of(cluster.router.search(Vector::Zero(4), 5)), cluster.oracle.nearest(Vector::Zero(4), 5));
+}
+
+TEST(RouterSearch, PassesOnWhatAFilterThrows) {
+  TestCluster cluster(2, router_options(1));
+  cluster.fill(20);
+  const KeyFilter refusing = [](KeyView) -> bool { throw Error(ErrorCode::kInvalidArgument, "the filter refuses"); };
+  SearchOptions options;
+  options.filter = &refusing;
+  expect_error(ErrorCode::kInvalidArgument, {"the filter refuses"}, [&] { (void)cluster.router.search(Vector::Zero(4), 5, options); });
+  EXPECT_EQ(hits_of(cluster.router.search(Vector::Zero(4), 5)), cluster.oracle.nearest(Vector::Zero(4), 5));
+}
+
+TEST(RouterSearch, OfAnEmptyClusterFindsNothing) {
+  TestCluster cluster(3, router_options(2));
+  const SearchResult result = cluster.router.search(random_matrix(3, 4, 1), 5);
+  EXPECT_EQ(result.queries(), 3u);
+  EXPECT_TRUE(result[2].empty());
+  EXPECT_EQ(result.coverage, 1.0);
+  EXPECT_EQ(cluster.router.search(Matrix(0, 4), 5).queries(), 0u);
+  TestCluster nobody(0, router_options(1));
+  expect_error(ErrorCode::kUnavailable, {"attach_node"}, [&] { (void)nobody.router.search(Vector::Zero(4), 5); });
+}
+
+}  // namespace
+}  // namespace annulus::testing
