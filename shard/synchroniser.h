@@ -30,7 +30,8 @@ struct SyncReport {
 
 /// Synchronises shard `id`. For each arc that it owns in the serving or target ring, digests are compared with a shard that is
 /// up and owns it in the serving ring (it has everything), or else with all other owners, none of which may be down; where they
-/// differ, records are copied, both ways: the newest wins. What it does not own is dropped. Then it is up, unless it missed a write meanwhile: then again.
+/// differ, records are copied, both ways: the newest wins. What it does not own is dropped. Then it is up, unless it missed a
+/// write meanwhile: then again.
 /// Runs beside reads, writes and resizes. A shard that is up already is left alone; one that is down is reported.
 /// Throws Error(kNotFound) for an unknown id; a shard that fails is reported in `waits_for`.
 SyncReport synchronise(ClusterControl& control, std::string_view id, UnreachablePolicy policy = UnreachablePolicy::kWait);

@@ -14,8 +14,9 @@ RouterOptions checked(RouterOptions options) {
   return options;
 }
 
-std::string describe(const IndexSpec& spec) {
-  return std::to_string(spec.dimension) + " x " + std::string(to_string(spec.metric)) + " x " + spec.factory;
+std::string describe(const IndexSpec& spec, KeyKind kind) {
+  return std::to_string(spec.dimension) + " x " + std::string(to_string(spec.metric)) + " x " + spec.factory +
+         (kind == KeyKind::kId ? " of ids" : " of byte keys");
 }
 
 }  // namespace
@@ -32,8 +33,8 @@ void VectorRouter::attach_node(std::shared_ptr<Shard> shard, double weight, std:
   const IndexSpec& spec = shard->spec();
   if (spec.dimension != options_.index.dimension || spec.metric != options_.index.metric || spec.factory != options_.index.factory ||
       shard->key_kind() != options_.key_kind) {
-    throw Error(ErrorCode::kInvalidArgument, "shard '" + shard->id() + "' is " + describe(spec) + ", the router " +
-                                                 describe(options_.index) + "; all shards of a router have one spec and key kind");
+    throw Error(ErrorCode::kInvalidArgument, "shard '" + shard->id() + "' is " + describe(spec, shard->key_kind()) + ", the router " +
+                                                 describe(options_.index, options_.key_kind) + "; all shards of a router have one spec and key kind");
   }
   const auto members = control_.shards();
   const ShardStats stats = shard->stats();
