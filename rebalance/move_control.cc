@@ -55,14 +55,29 @@ void MoveControl::begin_stage(std::string_view stage, std::uint64_t total) {
     progress_.total = total;
     stage_started_ = Clock::now();
   }
-  step(0, 0, false);
+  show(0, 0);
 }
 
 void MoveControl::step(std::uint64_t done, std::uint64_t bytes, bool may_abort) {
+  show(done, bytes);
+  std::unique_lock lock(mutex_);
+  while (!(may_abort && aborted_)) {
+    if (paused_) {
+      changed_.wait(lock);
+    } else if (bytes_per_second_ > 0 && Clock::now() < next_send_) {
+      changed_.wait_until(lock, next_send_);
+    } else {
+      return;
+    }
+  }
+  throw Error(ErrorCode::kAborted, "the move was aborted on request");
+}
+
+void MoveControl::show(std::uint64_t done, std::uint64_t bytes) {
   MoveProgress shown;
   ProgressCallback callback;
   {
-    std::unique_lock lock(mutex_);
+    std::lock_guard lock(mutex_);
     progress_.done += done;
     progress_.bytes += bytes;
     const Clock::time_point now = Clock::now();
@@ -79,17 +94,6 @@ void MoveControl::step(std::uint64_t done, std::uint64_t bytes, bool may_abort) 
     }
   }
   if (callback) callback(shown);
-  std::unique_lock lock(mutex_);
-  while (!(may_abort && aborted_)) {
-    if (paused_) {
-      changed_.wait(lock);
-    } else if (bytes_per_second_ > 0 && Clock::now() < next_send_) {
-      changed_.wait_until(lock, next_send_);
-    } else {
-      return;
-    }
-  }
-  throw Error(ErrorCode::kAborted, "the move was aborted on request");
 }
 
 }  // namespace annulus

@@ -38,12 +38,15 @@ class MoveControl {
 
   /// A new run begins: clocks and counters start afresh, an old request to abort is forgotten.
   void start();
+  /// Reports, and waits for nothing: a stage can be aborted before its first step, also when paused.
   void begin_stage(std::string_view stage, std::uint64_t total);
   /// Reports `done` more pairs and `bytes` more bytes; waits for as long as the rate demands or the move is paused.
   /// Throws Error(kAborted) if the move is to stop (and `may_abort`).
   void step(std::uint64_t done, std::uint64_t bytes, bool may_abort = true);
 
  private:
+  void show(std::uint64_t done, std::uint64_t bytes);
+
   using Clock = std::chrono::steady_clock;
 
   mutable std::mutex mutex_;

@@ -40,25 +40,33 @@ std::vector<PlanNode> plan_nodes_of(const ConsistentHasher& ring, Position&& pos
 
 void ResizeRun::run() {
   try {
-    if (cluster_.stage() == ResizeStage::kAborting) undo();
-    if (cluster_.stage() == ResizeStage::kCopying) {
-      copy();
-      publish();
-    }
+    if (cluster_.stage() == ResizeStage::kCopying) copy_and_publish();
     if (cluster_.stage() == ResizeStage::kRetiring) {
       drop();
       cluster_.finish();
       report_.outcome = ResizeOutcome::kCompleted;
+    } else {
+      undo();
+      cluster_.finish();
+      report_.outcome = ResizeOutcome::kAborted;
+      report_.message = "aborted on request: the old ring serves as before";
     }
   } catch (const Blocked& blocked) {
     report_.outcome = ResizeOutcome::kBlocked;
     report_.message = blocked.message;
+  }
+  report_.stage = cluster_.stage();
+}
+
+// Ends in the next stage, whichever it is.
+void ResizeRun::copy_and_publish() {
+  try {
+    copy();
+    publish();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kAborted) throw;
     cluster_.begin_abort();
-    undo();
   }
-  report_.stage = cluster_.stage();
 }
 
 // ---- counting
@@ -91,8 +99,9 @@ void ResizeRun::count_page(const RecordPage& page) {
   const auto position_of = [this](const std::string& id) { return position(id); };
   const std::vector<PlanNode> old_name = plan_nodes_of(plan_.before, position_of);
   const std::vector<PlanNode> new_name = plan_nodes_of(plan_.after, position_of);
-  std::vector<NodeIndex> old_set(plan_.replicas_before);
-  std::vector<NodeIndex> new_set(plan_.replicas_after);
+  // no more than there are nodes: a cluster may ask for as many replicas as it likes
+  std::vector<NodeIndex> old_set(std::min(plan_.replicas_before, plan_.before.num_nodes()));
+  std::vector<NodeIndex> new_set(std::min(plan_.replicas_after, plan_.after.num_nodes()));
   for (std::size_t i = 0; i < page.size(); ++i) {
     if (page[i].deleted) continue;
     const Token token = token_of_key(page[i].key);
@@ -144,19 +153,23 @@ void ResizeRun::copy_chunk(const std::vector<PlanNode>& sources, const std::vect
     const std::shared_ptr<Shard> source = if_up(plan_.nodes[node]);
     if (source == nullptr) continue;
     try {
-      CopyCounts counts = copy_arcs(*source, receivers, arcs, options_.page_records, [this](const CopyCounts& page) {
+      // page by page, so that what a failure or an abort cuts short is in the report too
+      const bool lossless = source->lossless();
+      copy_arcs(*source, receivers, arcs, options_.page_records, [&](const CopyCounts& page) {
+        account(page, lossless, node, targets);
         control_.step(page.copied + page.already_there, page.bytes);
       });
       // it may have fallen behind while it was read: then others hold newer records
       if (if_up(plan_.nodes[node]) == nullptr) continue;
-      counts += verify_dominance(*source, receivers, arcs, options_.page_records,
-                                 [this](const CopyCounts& page) { control_.step(0, page.bytes); });
-      account(counts, source->lossless(), node, targets);
-      if (counts.missing == 0) {
+      const CopyCounts verified = verify_dominance(*source, receivers, arcs, options_.page_records, [&](const CopyCounts& page) {
+        account(page, lossless, node, targets);
+        control_.step(0, page.bytes);
+      });
+      if (verified.missing == 0) {
         for (const std::size_t i : chunk) memory_.copied[i] = true;
         return;
       }
-      reason = std::to_string(counts.missing) + " records are still missing after copying them";
+      reason = std::to_string(verified.missing) + " records are still missing after copying them";
     } catch (const CopyError& error) {
       reason = error.what();
       if (error.shard() != source->id()) break;  // a receiver: another source does not help
@@ -196,25 +209,29 @@ void ResizeRun::publish() {
 
 void ResizeRun::drop() {
   control_.begin_stage("dropping", memory_.to_drop);
-  using Ends = std::pair<PlanNode, std::vector<PlanNode>>;  // who drops, who owns now
-  std::vector<std::pair<Ends, std::size_t>> open;
+  std::vector<std::pair<DropEnds, std::size_t>> open;
   for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
     for (const PlanNode node : plan_.moves[i].drops) open.push_back({{node, sorted(plan_.moves[i].owners)}, i});
   }
-  by_chunks(open, [this](const Ends& ends, Moves chunk) { drop_chunk(ends.first, ends.second, chunk); });
+  by_chunks(open, [this](const DropEnds& ends, Moves chunk) {
+    control_.step(drop_chunk(ends.first, ends.second, chunk), 0, false);
+  });
 }
 
-void ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk) {
+std::uint64_t ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk) {
   const std::string& id = plan_.nodes[node];
   // One that is down is cleaned when it comes back: it is synchronised before it serves.
   if (cluster_.health(id) == ShardHealth::kDown) {
     warn("shard '" + id + "' is down and keeps rows that it does not own any more, until it is brought up");
-    return;
+    return 0;
   }
   const std::shared_ptr<Shard> old = member(id);
   std::vector<std::shared_ptr<Shard>> keepers;
   for (const PlanNode owner : owners) {
-    if (cluster_.health(plan_.nodes[owner]) == ShardHealth::kUp) keepers.push_back(member(plan_.nodes[owner]));
+    const ShardHealth health = cluster_.health(plan_.nodes[owner]);
+    // Taken back: a row may be here alone, because its owner missed the write and is behind. It gets it now.
+    const bool takes = health == ShardHealth::kBehind && cluster_.stage() == ResizeStage::kAborting;
+    if (health == ShardHealth::kUp || takes) keepers.push_back(member(plan_.nodes[owner]));
   }
   const std::vector<Arc> arcs = arcs_of(chunk);
   try {
@@ -222,15 +239,18 @@ void ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, M
     const std::uint64_t dropped = old->drop(arcs);
     report_.dropped += dropped;
     report_.nodes[node].dropped += dropped;
-    control_.step(dropped, 0, false);
+    return dropped;
   } catch (const Error& error) {
     warn("shard '" + id + "' could not be cleaned: " + error.what());
     cluster_.mark_missed(std::span(&id, 1));
+    return 0;
   }
 }
 
-// Returns if what `old` holds of `arcs` is at every new owner that is up and answers, which is at least one.
+// Returns if what `old` holds of `arcs` is at every keeper that answers, which is at least one; or if it holds nothing.
 void ResizeRun::check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs) {
+  const std::vector<ArcDigest> held = old.digest(arcs);
+  if (std::all_of(held.begin(), held.end(), [](const ArcDigest& digest) { return digest.records() == 0; })) return;
   std::string reason = "none of them is up";
   while (!keepers.empty()) {
     try {
@@ -248,33 +268,19 @@ void ResizeRun::check_before_drop(const Shard& old, std::vector<std::shared_ptr<
       std::erase_if(keepers, [&](const std::shared_ptr<Shard>& keeper) { return keeper->id() == error.shard(); });
     }
   }
-  throw Blocked{"'" + old.id() + "' keeps its rows, because its successors cannot vouch for them (" + reason +
+  throw Blocked{"'" + old.id() + "' keeps its rows, because their owners cannot vouch for them (" + reason +
                 "); bring them up and execute again"};
 }
 
 // ---- stage kAborting
 
+// The reverse of copy: who was to gain drops, and who serves vouches for it. Waits for no throttle and no pause.
 void ResizeRun::undo() {
-  drop_unserved();
-  cluster_.finish();
-  report_.outcome = ResizeOutcome::kAborted;
-  report_.message = "aborted on request: the old ring serves as before";
-}
-
-void ResizeRun::drop_unserved() {
-  const SnapshotPtr now = cluster_.pin();
-  for (MemberIndex m = 0; m < now->members().size(); ++m) {
-    const Member& member = now->members()[m];
-    const std::vector<Arc> arcs = now->retiring().arcs_of(m).intersected(now->serving().arcs_of(m).complement()).arcs();
-    if (arcs.empty() || member.health == ShardHealth::kDown) continue;
-    const std::string& id = member.shard->id();
-    try {
-      report_.dropped += member.shard->drop(arcs);
-    } catch (const Error& error) {
-      warn("shard '" + id + "' could not be cleaned: " + error.what());
-      cluster_.mark_missed(std::span(&id, 1));
-    }
+  std::vector<std::pair<DropEnds, std::size_t>> open;
+  for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
+    for (const PlanNode node : plan_.moves[i].targets) open.push_back({{node, sorted(plan_.moves[i].sources)}, i});
   }
+  by_chunks(open, [this](const DropEnds& ends, Moves chunk) { drop_chunk(ends.first, ends.second, chunk); });
 }
 
 // ---- shards and names

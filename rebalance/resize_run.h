@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rebalance/move_control.h"
@@ -41,19 +42,20 @@ class ResizeRun {
   void run();
 
  private:
-  using Moves = std::span<const std::size_t>;  // positions in plan_.moves
+  using Moves = std::span<const std::size_t>;                   // positions in plan_.moves
+  using DropEnds = std::pair<PlanNode, std::vector<PlanNode>>;  // who drops, who owns
 
   void count_page(const RecordPage& page);
 
+  void copy_and_publish();
   void copy();
   void copy_chunk(const std::vector<PlanNode>& sources, const std::vector<PlanNode>& targets, Moves chunk);
   void account(const CopyCounts& counts, bool lossless, PlanNode source, const std::vector<PlanNode>& targets);
   void publish();
   void drop();
-  void drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk);
+  std::uint64_t drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk);
   void check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs);
   void undo();
-  void drop_unserved();
 
   template <typename Ends, typename Work>
   void by_chunks(const std::vector<std::pair<Ends, std::size_t>>& moves, Work&& work);

@@ -98,6 +98,10 @@ ResizeReport VectorRebalancer::execute(const RebalancePlan& plan, const Consiste
   ClusterControl& cluster = router_.control();
   const ResizeStage stage = cluster.stage();
   require_matching(plan, before, router_, stage);
+  if (stage == ResizeStage::kNone && plan.after.num_nodes() == 0 && plan.before.num_nodes() > 0) {
+    throw Error(ErrorCode::kFailedPrecondition, "the declared ring has no node, and " + std::to_string(plan.before.num_nodes()) +
+                                                    " nodes hold data that would have nowhere to go; attach a node first");
+  }
   control_.start();
   const bool goes_on = stage != ResizeStage::kNone && memory_ != nullptr && same_plan(*memory_, plan);
   if (!goes_on) memory_ = std::make_unique<ResizeMemory>(fresh_memory(plan));
