@@ -4,9 +4,7 @@
 #include <faiss/IndexScalarQuantizer.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -120,14 +118,8 @@ class HnswStore final : public RowStore {
     for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(vector(rows[i], buffer.data()), d, vectors.data() + i * d);
     std::vector<Row> dense(rows.size());
     std::iota(dense.begin(), dense.end(), Row{0});
+    // int8 codes stay what they are: a code that came from a float decodes into its own interval of the scale.
     if (!dense.empty()) copy->put(dense, vectors.data());
-    if (parsed_.coding != Coding::kFloat) {
-      // Encoding what was decoded may round to a neighbouring code.
-      const std::size_t size = scalar().code_size;
-      for (std::size_t i = 0; i < rows.size(); ++i) {
-        std::memcpy(copy->scalar().codes.data() + i * size, scalar().codes.data() + std::size_t{rows[i]} * size, size);
-      }
-    }
     return copy;
   }
 

@@ -50,7 +50,7 @@ class RowStore {
   /// Fills `out` (k candidates) with the nearest accepted rows, sorted; returns how many.
   virtual std::size_t search(const RowQuery& query, Candidate* out) const = 0;
 
-  /// A container with the given rows alone, renumbered from 0 in their order; codes are copied as they are.
+  /// A container with the given rows alone, renumbered from 0 in their order; codes stay as they are.
   virtual std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const = 0;
 
   /// The container, for FAISS's writer.
