@@ -155,9 +155,9 @@ void DemoStory::resize(const ResizeFigures& resize, double recall_before) {
 
 void DemoStory::proof(const Proof& proof, double recall_before) {
   const VerifyReport& cluster = proof.cluster;
-  check(cluster.ok(), "owners", fmt::format("{} on exactly their owners: {}, digests of {} of {} equal",
-                                            counted(cluster.keys, "key", "keys"), counted(cluster.copies, "copy", "copies"),
-                                            with_commas(cluster.arcs - cluster.arcs_differing), counted(cluster.arcs, "arc", "arcs")));
+  check(cluster.ok(), "owners",
+        fmt::format("{} in {}: {} on a wrong shard; {} of {} arc digests differ", counted(cluster.keys, "key", "keys"),
+                    counted(cluster.copies, "copy", "copies"), cluster.strangers, cluster.arcs_differing, with_commas(cluster.arcs)));
   const OracleComparison& oracle = proof.oracle;
   check(oracle.ok(), "content", fmt::format("{} read: {} missing, {} wrong; {} erased: {} back", counted(oracle.live, "key", "keys"),
                                             oracle.missing, oracle.wrong, with_commas(oracle.erased), oracle.resurrected));
@@ -214,7 +214,7 @@ void DemoStory::summary(const DemoFigures& figures) {
                  with_commas(caught_up.verified), std::to_string(down.proof.oracle.missing), std::to_string(down.proof.cluster.strangers),
                  recall_text(down.proof.probe.recall), duration_text(down.sync_seconds)});
   say(table.to_string(3));
-  line(style_.faint("moved, minimum and ideal: of all copies. Copied falls short of the minimum by what live writes brought."));
+  line(style_.faint("moved, minimum and ideal: of all copies; what live writes brought is not copied again."));
   line("");
   const std::vector<std::string> wrong = problems(figures);
   if (wrong.empty()) {
