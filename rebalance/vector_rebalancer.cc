@@ -107,6 +107,7 @@ ResizeReport VectorRebalancer::execute(const RebalancePlan& plan, const Consiste
   if (!goes_on) memory_ = std::make_unique<ResizeMemory>(fresh_memory(plan));
   ResizeReport& report = memory_->report;
   report.message.clear();
+  report.lost = 0;  // what an earlier execution missed is looked at again
   if (stage == ResizeStage::kNone && !cluster.begin_resize()) {
     report.outcome = ResizeOutcome::kNothingToDo;
     return report;

@@ -386,6 +386,31 @@ TEST(ResizeFaults, KeepsOldRowsWhileNoNewOwnerCanVouchForThem) {
   expect_in_order(cluster, kKeys);
 }
 
+TEST(ResizeFaults, KeepsOldRowsThatTheNewOwnerLostAfterAll) {
+  TestCluster cluster(2, options("Flat", 1));
+  cluster.fill(kKeys);
+  cluster.attach();
+  VectorRebalancer rebalancer(cluster.router, kSmallSteps);
+  const Arc whole{0, 0};
+  rebalancer.set_progress([&](const MoveProgress& progress) {
+    if (progress.stage != "dropping") return;
+    cluster["s2"].on_each(Call::kLookup, [&] { cluster["s2"].inner().drop(std::span(&whole, 1)); });
+  });
+  ResizeReport report = rebalancer.execute();
+  EXPECT_EQ(report.outcome, ResizeOutcome::kBlocked);
+  EXPECT_EQ(report.stage, ResizeStage::kRetiring);
+  EXPECT_GT(report.lost, 0u);
+  EXPECT_EQ(report.dropped, 0u);
+  EXPECT_THAT(report.message, ::testing::AllOf(::testing::HasSubstr("keeps its rows"), ::testing::HasSubstr("lack")));
+  rebalancer.set_progress(nullptr);
+  cluster["s2"].on_each(Call::kLookup, nullptr);
+  report = rebalancer.execute();
+  EXPECT_EQ(report.outcome, ResizeOutcome::kCompleted) << report.message;
+  EXPECT_EQ(report.lost, 0u) << "they were copied again from where they were kept";
+  EXPECT_GT(report.recopied, 0u);
+  expect_in_order(cluster, kKeys);
+}
+
 TEST(ResizeFaults, CopiesAgainWhatATargetLostBeforeItWasVerified) {
   TestCluster cluster(2, options());
   cluster.fill(kKeys);
