@@ -1,5 +1,7 @@
 #include "shard/arc_copy.h"
 
+#include <algorithm>
+
 namespace annulus {
 namespace {
 
@@ -64,6 +66,39 @@ CopyCounts send_again(const Shard& source, std::vector<RecordView>& missing, Sha
   return counts;
 }
 
+// Reads `arcs` page by page and adds up what handle(records) returns for each.
+template <typename Handle>
+CopyCounts each_page(const Shard& source, std::span<const Arc> arcs, std::size_t page_records, ScanContents contents,
+                     const PageCallback& after_page, Handle&& handle) {
+  CopyCounts total;
+  RecordPage page(source.spec().dimension);
+  ScanPosition position;
+  for (bool more = true; more;) {
+    page.clear();
+    more = at(source, [&] { return source.scan(arcs, position, page_records, contents, page); });
+    if (page.empty()) continue;
+    const CopyCounts counts = handle(page);
+    total += counts;
+    if (after_page) after_page(counts);
+  }
+  return total;
+}
+
+// Compares a page of versions with what `target` holds, and copies again what is missing there.
+CopyCounts check(const Shard& source, std::span<const RecordView> records, Shard& target) {
+  CopyCounts counts;
+  std::vector<RecordView> missing = not_dominated(records, target);
+  for (int look = 1; look < kLooks && !missing.empty(); ++look) {
+    counts += send_again(source, missing, target);
+    missing = not_dominated(missing, target);
+  }
+  const auto is_live = [](const RecordView& record) { return !record.deleted; };
+  counts.verified = static_cast<std::uint64_t>(std::count_if(records.begin(), records.end(), is_live) -
+                                               std::count_if(missing.begin(), missing.end(), is_live));
+  counts.missing = missing.size();
+  return counts;
+}
+
 }  // namespace
 
 CopyCounts& CopyCounts::operator+=(const CopyCounts& other) noexcept {
@@ -79,53 +114,25 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) noexcept {
 
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                      std::size_t page_records, const PageCallback& after_page) {
-  CopyCounts total;
-  RecordPage page(source.spec().dimension);
-  ScanPosition position;
-  for (bool more = true; more;) {
-    page.clear();
-    more = at(source, [&] { return source.scan(arcs, position, page_records, ScanContents::kVectors, page); });
-    if (page.empty()) continue;
+  return each_page(source, arcs, page_records, ScanContents::kVectors, after_page, [&](const RecordPage& page) {
     const std::vector<RecordView> records = page.views();
     CopyCounts counts;
     for (const auto& target : targets) {
       counts += send(records, *target);
       counts.bytes += page.bytes();
     }
-    total += counts;
-    if (after_page) after_page(counts);
-  }
-  return total;
+    return counts;
+  });
 }
 
 CopyCounts verify_dominance(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                             std::size_t page_records, const PageCallback& after_page) {
-  CopyCounts total;
-  RecordPage page(source.spec().dimension);
-  ScanPosition position;
-  for (bool more = true; more;) {
-    page.clear();
-    more = at(source, [&] { return source.scan(arcs, position, page_records, ScanContents::kVersions, page); });
-    if (page.empty()) continue;
+  return each_page(source, arcs, page_records, ScanContents::kVersions, after_page, [&](const RecordPage& page) {
     const std::vector<RecordView> records = page.views();
-    std::uint64_t live = 0;
-    for (const RecordView& record : records) live += record.deleted ? 0 : 1;
     CopyCounts counts;
-    for (const auto& target : targets) {
-      std::vector<RecordView> missing = not_dominated(records, *target);
-      for (int look = 1; look < kLooks && !missing.empty(); ++look) {
-        counts += send_again(source, missing, *target);
-        missing = not_dominated(missing, *target);
-      }
-      std::uint64_t missing_live = 0;
-      for (const RecordView& record : missing) missing_live += record.deleted ? 0 : 1;
-      counts.verified += live - missing_live;
-      counts.missing += missing.size();
-    }
-    total += counts;
-    if (after_page) after_page(counts);
-  }
-  return total;
+    for (const auto& target : targets) counts += check(source, records, *target);
+    return counts;
+  });
 }
 
 }  // namespace annulus
