@@ -1,5 +1,6 @@
 #include "cli/demo_story.h"
 
+#include <errno.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -224,8 +225,9 @@ void DemoStory::summary(const DemoFigures& figures) {
   for (const std::string& what : wrong) line(style_.bad("✗ " + what));
   line("");
   line("Next: README.md shows how to use the library; look at a ring, or measure one, with");
-  line("  " + style_.accent("annulus ring stats --nodes 5 --replicas 2"));
-  line("  " + style_.accent("annulus bench ring"));
+  const std::string program = program_invocation_name;  // as it was called, so that the lines can be copied
+  line("  " + style_.accent(program + " ring stats --nodes 5 --replicas 2"));
+  line("  " + style_.accent(program + " bench ring"));
   say("\n");
 }
 

@@ -107,7 +107,7 @@ class OtherDemos(DemoTest):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertNotIn("\x1b", result.stdout)
         self.assertNotIn("✗", result.stdout)
-        for line in result.stdout.splitlines():
+        for line in result.stdout.replace(PROGRAM, "annulus").splitlines():
             self.assertLessEqual(len(line), 100, line)
             self.assertEqual(line, line.rstrip(), "trailing spaces")
         for part in ("shard-13 joins", "shard-2 leaves", "shard-1 goes down", "Summary"):
