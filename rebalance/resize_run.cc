@@ -43,11 +43,11 @@ void ResizeRun::run() {
     if (cluster_.stage() == ResizeStage::kCopying) copy_and_publish();
     if (cluster_.stage() == ResizeStage::kRetiring) {
       drop();
-      cluster_.finish();
+      finish();
       report_.outcome = ResizeOutcome::kCompleted;
     } else {
       undo();
-      cluster_.finish();
+      finish();
       report_.outcome = ResizeOutcome::kAborted;
       report_.message = "aborted on request: the old ring serves as before";
     }
@@ -222,6 +222,8 @@ std::uint64_t ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& 
   const std::string& id = plan_.nodes[node];
   // One that is down is cleaned when it comes back: it is synchronised before it serves.
   if (cluster_.health(id) == ShardHealth::kDown) {
+    require_witness(id, owners);
+    uncleaned_.push_back(id);
     warn("shard '" + id + "' is down and keeps rows that it does not own any more, until it is brought up");
     return 0;
   }
@@ -240,11 +242,33 @@ std::uint64_t ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& 
     report_.dropped += dropped;
     report_.nodes[node].dropped += dropped;
     return dropped;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
+    require_witness(id, owners);
     warn("shard '" + id + "' could not be cleaned: " + error.what());
-    cluster_.mark_missed(std::span(&id, 1));
+    uncleaned_.push_back(id);
     return 0;
   }
+}
+
+// Those that could not be cleaned are behind when the stage ends; those of them that answer are cleaned at once.
+void ResizeRun::finish() {
+  std::sort(uncleaned_.begin(), uncleaned_.end());
+  uncleaned_.erase(std::unique(uncleaned_.begin(), uncleaned_.end()), uncleaned_.end());
+  cluster_.finish(uncleaned_);
+  const SnapshotPtr now = cluster_.pin();
+  std::erase_if(uncleaned_, [&](const std::string& id) { return !now->find(id); });
+  for (const std::string& id : uncleaned_) (void)if_up(id);
+}
+
+// Taken back, a node leaves with what it alone may have been given while those who serve were away. One of them that is up has
+// it: a shard comes up only after it has asked this one.
+void ResizeRun::require_witness(const std::string& id, const std::vector<PlanNode>& owners) const {
+  if (cluster_.stage() != ResizeStage::kAborting) return;
+  for (const PlanNode owner : owners) {
+    if (cluster_.health(plan_.nodes[owner]) == ShardHealth::kUp) return;
+  }
+  throw Blocked{"'" + id + "' cannot be reached and may hold the only copies of some writes, because none of their owners " +
+                listed(names(owners)) + " is up; bring one of them up, and execute again"};
 }
 
 // Returns if what `old` holds of `arcs` is at every keeper that answers, which is at least one; or if it holds nothing.

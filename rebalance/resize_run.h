@@ -54,6 +54,8 @@ class ResizeRun {
   void publish();
   void drop();
   std::uint64_t drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk);
+  void finish();
+  void require_witness(const std::string& id, const std::vector<PlanNode>& owners) const;
   void check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs);
   void undo();
 
@@ -74,6 +76,7 @@ class ResizeRun {
   const RebalancePlan& plan_;
   ResizeMemory& memory_;
   ResizeReport& report_;
+  std::vector<std::string> uncleaned_;  // shards that hold what they are to drop and could not be reached
 };
 
 }  // namespace annulus

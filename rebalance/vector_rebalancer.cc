@@ -92,8 +92,13 @@ RebalancePlan VectorRebalancer::plan() const {
 }
 
 ResizeReport VectorRebalancer::execute(const RebalancePlan& plan, const ConsistentHasher& before) {
-  std::unique_lock running(running_, std::try_to_lock);
-  if (!running) throw Error(ErrorCode::kFailedPrecondition, "this rebalancer is executing already; wait for it, or abort it");
+  std::unique_lock running(router_.control().execution(), std::try_to_lock);
+  if (!running) throw Error(ErrorCode::kFailedPrecondition, "a resize of this router is executing already; wait for it, or abort it");
+  return execute_alone(plan, before);
+}
+
+// Under the execution lock of the cluster.
+ResizeReport VectorRebalancer::execute_alone(const RebalancePlan& plan, const ConsistentHasher& before) {
   const auto started = std::chrono::steady_clock::now();
   ClusterControl& cluster = router_.control();
   const ResizeStage stage = cluster.stage();
@@ -108,7 +113,7 @@ ResizeReport VectorRebalancer::execute(const RebalancePlan& plan, const Consiste
   ResizeReport& report = memory_->report;
   report.message.clear();
   report.lost = 0;  // what an earlier execution missed is looked at again
-  if (stage == ResizeStage::kNone && !cluster.begin_resize()) {
+  if (stage == ResizeStage::kNone && !cluster.begin_resize(plan.after, plan.replicas_after)) {
     report.outcome = ResizeOutcome::kNothingToDo;
     return report;
   }
@@ -127,7 +132,7 @@ ResizeReport VectorRebalancer::execute(const RebalancePlan& plan, const Consiste
 }
 
 void VectorRebalancer::abort() {
-  std::unique_lock idle(running_, std::try_to_lock);
+  std::unique_lock idle(router_.control().execution(), std::try_to_lock);
   const ResizeStage stage = router_.control().stage();
   if (stage != ResizeStage::kCopying) {
     throw Error(ErrorCode::kFailedPrecondition,
@@ -138,9 +143,8 @@ void VectorRebalancer::abort() {
   control_.abort();
   if (!idle) return;  // the execution stops at its next step
   const RebalancePlan now = plan();
-  idle.unlock();
   router_.control().begin_abort();
-  (void)execute(now, now.before);
+  (void)execute_alone(now, now.before);
 }
 
 }  // namespace annulus

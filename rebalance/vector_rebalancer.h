@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,8 +79,8 @@ class VectorRebalancer {
   RebalancePlan plan() const;
 
   /// Carries out `plan`; `before` is the ring that it starts from. A blocked resize goes on when called again with the same
-  /// plan. Throws Error(kFailedPrecondition) if the plan or `before` is of other rings than this router's, or an execution is
-  /// under way; never because of a shard that fails: that is reported.
+  /// plan. Throws Error(kFailedPrecondition) if the plan or `before` is of other rings than this router's, or an execution on
+  /// this router is under way; never because of a shard that fails: that is reported.
   ResizeReport execute(const RebalancePlan& plan, const ConsistentHasher& before);
 
   /// plan and execute in one.
@@ -100,10 +99,11 @@ class VectorRebalancer {
   void abort();
 
  private:
+  ResizeReport execute_alone(const RebalancePlan& plan, const ConsistentHasher& before);
+
   VectorRouter& router_;
   const RebalanceOptions options_;
   MoveControl control_;
-  std::mutex running_;  // held by the execution
   std::unique_ptr<ResizeMemory> memory_;  // of a blocked execution
 };
 

@@ -15,17 +15,19 @@ auto at(const Shard& shard, Call&& call) {
     return call();
   } catch (const Error& error) {
     throw CopyError(shard.id(), error);
+  } catch (const std::exception& error) {
+    throw CopyError(shard.id(), Error(ErrorCode::kInternal, error.what()));
   }
 }
 
-CopyCounts send(std::span<const RecordView> records, Shard& target) {
+CopyCounts send(std::span<const RecordView> records, Shard& target, WriteMode mode = WriteMode::kInsertOrUpdate) {
   CopyCounts counts;
   std::vector<WriteOutcome> outcomes(records.size());
-  at(target, [&] { target.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes); });
+  at(target, [&] { target.upsert_if_newer(records, mode, outcomes); });
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (outcomes[i] == WriteOutcome::kApplied) {
       ++(records[i].deleted ? counts.copied_tombstones : counts.copied);
-    } else {
+    } else if (outcomes[i] == WriteOutcome::kSuperseded) {
       ++counts.already_there;
     }
   }
@@ -113,12 +115,12 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) noexcept {
 }
 
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
-                     std::size_t page_records, const PageCallback& after_page) {
+                     std::size_t page_records, const PageCallback& after_page, WriteMode mode) {
   return each_page(source, arcs, page_records, ScanContents::kVectors, after_page, [&](const RecordPage& page) {
     const std::vector<RecordView> records = page.views();
     CopyCounts counts;
     for (const auto& target : targets) {
-      counts += send(records, *target);
+      counts += send(records, *target, mode);
       counts.bytes += page.bytes();
     }
     return counts;

@@ -39,8 +39,9 @@ using PageCallback = std::function<void(const CopyCounts&)>;
 
 /// Sends every record of `arcs` that `source` holds, tombstones too, to each of `targets`, as upserts of what is newer: safe
 /// beside live writes, and idempotent. Pages of up to `page_records`. Throws CopyError, and what `after_page` throws.
+/// With WriteMode::kOnlyIfHeld it updates what a target still holds, and gives it nothing else.
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
-                     std::size_t page_records, const PageCallback& after_page = {});
+                     std::size_t page_records, const PageCallback& after_page = {}, WriteMode mode = WriteMode::kInsertOrUpdate);
 
 /// Checks that each of `targets` dominates `source` on `arcs`: for every key that the source holds, tombstones included, the
 /// target's version is at least as new. What is not is copied again (`recopied`), and checked again; what still is not counts

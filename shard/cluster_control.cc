@@ -199,12 +199,15 @@ ResizeStage ClusterControl::stage() const {
   return stage_;
 }
 
-bool ClusterControl::begin_resize() {
+bool ClusterControl::begin_resize_to(const ConsistentHasher* ring, std::size_t replicas) {
   std::uint64_t epoch = 0;
   {
     std::lock_guard layout_lock(layout_mutex_);
     std::lock_guard lock(mutex_);
     if (stage_ != ResizeStage::kNone) throw wrong_stage("a resize", stage_);
+    if (ring != nullptr && (ring->fingerprint() != declared_ring_.fingerprint() || replicas != declared_replicas_)) {
+      throw Error(ErrorCode::kFailedPrecondition, "the declared ring has changed since the plan was made; plan again");
+    }
     const Placement now = pin()->placement();
     if (now.serving->ring.fingerprint() == declared_ring_.fingerprint() && now.serving->replicas == declared_replicas_) return false;
     epoch = publish({.serving = now.serving, .target = make_layout(declared_ring_, declared_replicas_), .retiring = nullptr, .epoch = 0});
@@ -246,12 +249,17 @@ void ClusterControl::begin_abort() {
   wait_for(epoch);
 }
 
-void ClusterControl::finish() {
+void ClusterControl::finish(std::span<const std::string> uncleaned) {
   std::uint64_t epoch = 0;
   {
     std::lock_guard layout_lock(layout_mutex_);
     std::lock_guard lock(mutex_);
     if (stage_ != ResizeStage::kRetiring && stage_ != ResizeStage::kAborting) throw wrong_stage("finishing", stage_);
+    for (const std::string& id : uncleaned) {
+      Member& left = member(id);
+      if (left.health != ShardHealth::kDown) left.health = ShardHealth::kBehind;
+      ++left.misses;
+    }
     const Placement now = pin()->placement();
     epoch = publish({.serving = now.serving, .target = now.serving, .retiring = nullptr, .epoch = 0});
     prune_members();

@@ -70,13 +70,20 @@ class ClusterControl {
   ResizeStage stage() const;
   /// kNone -> kCopying: writes go to the union of both rings. Drained. Returns false, and changes nothing, if the declared
   /// layout is the serving one.
-  bool begin_resize();
+  bool begin_resize() { return begin_resize_to(nullptr, 0); }
+  /// The same, if what is declared is still `ring` at `replicas`; throws Error(kFailedPrecondition) if not.
+  bool begin_resize(const ConsistentHasher& ring, std::size_t replicas) { return begin_resize_to(&ring, replicas); }
   /// kCopying -> kRetiring, if each of `gaining` is up at that moment; otherwise returns false. Drained.
   bool publish_target(std::span<const std::string> gaining);
   /// kCopying -> kAborting; the declared ring is the serving one again. Drained.
   void begin_abort();
-  /// kRetiring or kAborting -> kNone: members that own nothing leave. Drained.
-  void finish();
+  /// kRetiring or kAborting -> kNone: members that own nothing leave. Drained. `uncleaned`: shards that still hold what they do
+  /// not own, because they could not be reached; one that has come back meanwhile is behind from now on, and cleaned before it
+  /// serves, because nobody writes to those rows any more.
+  void finish(std::span<const std::string> uncleaned = {});
+
+  /// Held by whoever takes the cluster through the stages: one execution at a time, whoever started it.
+  std::mutex& execution() noexcept { return execution_mutex_; }
 
   /// Runs `action` while no stage can change.
   void with_layouts_frozen(const std::function<void(const ClusterSnapshot&)>& action) const;
@@ -86,6 +93,7 @@ class ClusterControl {
   void drain();
 
  private:
+  bool begin_resize_to(const ConsistentHasher* ring, std::size_t replicas);
   void require_no_resize(const char* what) const;
   void settle_founding();
   void prune_members();
@@ -97,6 +105,7 @@ class ClusterControl {
   const IndexFamily family_;
   const std::shared_ptr<EpochRegistry> registry_ = std::make_shared<EpochRegistry>();
 
+  std::mutex execution_mutex_;       // taken before all others
   mutable std::mutex layout_mutex_;  // stages and declarations; taken before mutex_
   mutable std::mutex mutex_;         // guards all below, and publication
   std::atomic<bool> running_{false};

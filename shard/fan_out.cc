@@ -11,7 +11,7 @@ ShardError describe_failure(const std::string& shard, const std::exception_ptr& 
   try {
     std::rethrow_exception(failure);
   } catch (const std::bad_alloc&) {
-    throw;
+    return {shard, ErrorCode::kResourceExhausted, "shard '" + shard + "' ran out of memory"};
   } catch (const Error& error) {
     return {shard, error.code(), error.what()};
   } catch (const std::exception& error) {

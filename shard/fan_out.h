@@ -18,7 +18,8 @@ struct ShardError {
   std::string message;
 };
 
-/// Describes a caught exception as an error of `shard`. Rethrows std::bad_alloc.
+/// Describes a caught exception as an error of `shard`: also std::bad_alloc, because one shard's write must not
+/// keep the others' from being accounted for.
 ShardError describe_failure(const std::string& shard, const std::exception_ptr& failure);
 
 /// Calls run(i) for i in [0, tasks) on up to `threads` threads (OpenMP), fewer while other fan-outs use the budget; returns what

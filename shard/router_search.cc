@@ -1,6 +1,4 @@
 // The search path: cover -> (shard x query block) grid -> candidates -> one merge -> exact distances -> answer.
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,15 +13,6 @@ namespace {
 
 // Queries that one task of the grid answers: enough to pay for its start, few enough to spread.
 constexpr std::size_t kQueryBlock = 32;
-// Work that a thread must find for its start and its barrier to be worth it; on a busy machine both can last a time slice.
-constexpr std::uint64_t kThreadWorthNs = 250'000;
-
-// Processor time of this thread: what the clock on the wall shows on a busy machine says nothing about the work.
-std::uint64_t thread_nanoseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 bool callers_fault(ErrorCode code) { return code == ErrorCode::kInvalidArgument || code == ErrorCode::kFailedPrecondition; }
 
@@ -39,7 +28,9 @@ struct RefineFailure {
 class RouterSearch {
  public:
   RouterSearch(const VectorRouter& router, const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result)
-      : router_(router), queries_(queries), k_(k), options_(options), result_(result), snapshot_(router.control().pin()) {}
+      : router_(router), queries_(queries), k_(k), options_(options), result_(result), snapshot_(router.control().pin()) {
+    if (options_.filter != nullptr) filter_ = [this](KeyView key) { return passes(key); };
+  }
 
   void run() {
     const auto n = static_cast<std::size_t>(queries_.rows());
@@ -79,6 +70,17 @@ class RouterSearch {
     std::string first = result_.errors.empty() ? "" : "; " + result_.errors.front().message;
     throw Error(ErrorCode::kUnavailable, "no shard is up, of " + std::to_string(snapshot_->members().size()) +
                                              "; bring one up and search again" + first);
+  }
+
+  // The caller's filter; what it throws is his, and no shard's, failure.
+  bool passes(KeyView key) {
+    try {
+      return (*options_.filter)(key);
+    } catch (...) {
+      std::lock_guard lock(filter_mutex_);
+      if (!filter_failure_) filter_failure_ = std::current_exception();
+      return false;
+    }
   }
 
   static std::size_t doubled(std::size_t n) { return n > std::numeric_limits<std::size_t>::max() / 2 ? n : 2 * n; }
@@ -122,17 +124,18 @@ class RouterSearch {
     }
     lists_.resize(blocks_ * cover_.size());
     // a block's lists lie side by side, for the merge
-    const auto failures = fan_out(lists_.size(), threads_worth(open.size()), [&](std::size_t task) {
+    const auto failures = fan_out(lists_.size(), router_.query_cost_.threads_for(open.size() * cover_.size()), [&](std::size_t task) {
       const std::uint64_t began = thread_nanoseconds();
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
       const auto begin = static_cast<Eigen::Index>(block * kQueryBlock);
       const auto rows = static_cast<Eigen::Index>(std::min(kQueryBlock, open.size() - block * kQueryBlock));
       const MatrixView part = all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows));
-      snapshot_->members()[cover_[shard]].shard->candidates(part, asked, options_.params, options_.filter,
+      snapshot_->members()[cover_[shard]].shard->candidates(part, asked, options_.params, filter_ ? &filter_ : nullptr,
                                                             lists_[block * cover_.size() + shard]);
-      learn_cost((thread_nanoseconds() - began) / static_cast<std::uint64_t>(rows));
+      router_.query_cost_.learn(thread_nanoseconds() - began, static_cast<std::size_t>(rows));
     });
+    if (filter_failure_) std::rethrow_exception(filter_failure_);
     bool answered = true;
     for (std::size_t task = 0; task < failures.size(); ++task) {
       if (!failures[task]) {
@@ -145,23 +148,11 @@ class RouterSearch {
     return answered;
   }
 
-  // Threads for `queries` queries over the cover, by what queries cost of late. The first ones run in the calling thread.
-  std::size_t threads_worth(std::size_t queries) const {
-    const std::uint64_t total = router_.task_ns_.load(std::memory_order_relaxed) * queries * cover_.size();
-    return std::max<std::uint64_t>(1, total / kThreadWorthNs);
-  }
-
-  // A running mean over about eight tasks; races between threads lose an observation, which does no harm.
-  void learn_cost(std::uint64_t nanoseconds) const {
-    const std::uint64_t known = router_.task_ns_.load(std::memory_order_relaxed);
-    router_.task_ns_.store(known == 0 ? nanoseconds : (7 * known + nanoseconds) / 8, std::memory_order_relaxed);
-  }
-
   // Merges each open query; keeps open those whose answer may have a hole, or lacks exact distances of a shard that failed.
   void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
     const std::size_t wanted = candidates_wanted();
     std::vector<char> whole(open.size(), 0);
-    const auto failures = fan_out(blocks_, std::min(blocks_, threads_worth(open.size())), [&](std::size_t block) {
+    const auto failures = fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())), [&](std::size_t block) {
       TopKMerge merger(router_.options().key_kind);
       std::vector<MergedHit> hits;
       const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
@@ -250,6 +241,9 @@ class RouterSearch {
   std::vector<CandidateLists> lists_;  // blocks x shards of the cover
   std::vector<Answer> answers_;
   Matrix gathered_;
+  KeyFilter filter_;  // empty: all keys
+  std::mutex filter_mutex_;
+  std::exception_ptr filter_failure_;
 };
 
 void VectorRouter::search(const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result) const {

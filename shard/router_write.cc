@@ -8,9 +8,6 @@
 namespace annulus {
 namespace {
 
-// Rows below which waking other threads costs more than it saves, where an insert costs little.
-constexpr std::size_t kSerialRows = 32;
-
 // The rows that one member gets, and what it did with them.
 struct Share {
   std::vector<std::uint32_t> rows;
@@ -22,13 +19,12 @@ struct Share {
 // One write under one snapshot.
 class Write {
  public:
-  Write(const ClusterSnapshot& snapshot, std::span<const RecordView> records)
-      : snapshot_(snapshot), records_(records), required_(snapshot.members().size()), former_(required_.size()) {}
+  Write(const ClusterSnapshot& snapshot, std::span<const RecordView> records, CostMeter& cost)
+      : snapshot_(snapshot), records_(records), cost_(cost), required_(snapshot.members().size()), former_(required_.size()) {}
 
-  void run(bool costly, WriteReport& report) {
+  void run(WriteReport& report) {
     route();
-    const std::size_t threads = costly || records_.size() >= kSerialRows ? required_.size() : 1;
-    send(required_, WriteMode::kInsertOrUpdate, threads);
+    send(required_, WriteMode::kInsertOrUpdate);
     std::vector<bool> taken(records_.size(), false);
     for (const Share& share : required_) {
       for (std::size_t i = 0; !share.error && i < share.rows.size(); ++i) taken[share.rows[i]] = true;
@@ -37,7 +33,7 @@ class Write {
     for (Share& share : former_) {
       std::erase_if(share.rows, [&](std::uint32_t row) { return !taken[row]; });
     }
-    send(former_, WriteMode::kOnlyIfHeld, threads);
+    send(former_, WriteMode::kOnlyIfHeld);
     fill(taken, report);
   }
 
@@ -51,7 +47,7 @@ class Write {
     }
   }
 
-  void send(std::vector<Share>& shares, WriteMode mode, std::size_t threads) {
+  void send(std::vector<Share>& shares, WriteMode mode) {
     std::vector<MemberIndex> asked;
     for (MemberIndex member = 0; member < shares.size(); ++member) {
       Share& share = shares[member];
@@ -64,9 +60,13 @@ class Write {
       share.outcomes.resize(share.rows.size());
       asked.push_back(member);
     }
-    const auto failures = fan_out(asked.size(), threads, [&](std::size_t i) {
+    std::size_t rows = 0;
+    for (const MemberIndex member : asked) rows += shares[member].rows.size();
+    const auto failures = fan_out(asked.size(), cost_.threads_for(rows), [&](std::size_t i) {
+      const std::uint64_t began = thread_nanoseconds();
       Share& share = shares[asked[i]];
       snapshot_.members()[asked[i]].shard->upsert_if_newer(share.records, mode, share.outcomes);
+      cost_.learn(thread_nanoseconds() - began, share.rows.size());
     });
     for (std::size_t i = 0; i < asked.size(); ++i) {
       if (failures[i]) shares[asked[i]].error = describe_failure(name(asked[i]), failures[i]);
@@ -99,6 +99,7 @@ class Write {
 
   const ClusterSnapshot& snapshot_;
   std::span<const RecordView> records_;
+  CostMeter& cost_;
   std::vector<Share> required_;
   std::vector<Share> former_;
 };
@@ -148,8 +149,7 @@ WriteReport VectorRouter::write(std::span<const RecordView> records) {
       versioned[row].version = {first.clock + row, first.writer};
       report.versions.push_back(versioned[row].version);
     }
-    const bool costly = parse_spec(options_.index).family == IndexFamily::kHnsw;
-    Write(*snapshot, versioned).run(costly, report);
+    Write(*snapshot, versioned, row_cost_).run(report);
     // Before the caller hears of it, and before a drain can end: nobody may read from a shard that missed a write.
     control_.mark_missed(report.missed);
   }

@@ -58,7 +58,8 @@ struct ShardStats {
   std::uint64_t distances = 0;  ///< distance computations of all searches
 };
 
-/// Which keys a search may return; called from several threads at once.
+/// Which keys a search may return; called from several threads at once, while the shard is locked: it must neither block nor call
+/// the router or a shard. What it throws reaches the caller of the search.
 using KeyFilter = std::function<bool(KeyView)>;
 
 /// One shard's candidates for a batch of queries; reusable, so that a search in the steady state allocates nothing.
@@ -98,7 +99,7 @@ struct RefineItem {
 };
 
 /// The interface of a shard. All calls are thread-safe; a call that throws has changed nothing that it was asked to change,
-/// or does not know: its caller takes the shard as behind. Implementations in other processes translate their failures
+/// or does not know: the router takes the shard as behind if another owner took the write, and else tells its caller to repeat it. Implementations in other processes translate their failures
 /// to Error(kUnavailable).
 class Shard {
  public:

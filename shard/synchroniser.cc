@@ -39,19 +39,24 @@ class Synchronisation {
   /// Returns whether the shard now has every acknowledged write of its arcs.
   bool run() {
     ArcSet needed = snapshot_.owned_by(behind_);
+    // What it is to drop: until it has, its rows must not be older than anybody's. What it has dropped must stay away.
+    ArcSet leaving = snapshot_.retiring().arcs_of(behind_).intersected(needed.complement());
     for (MemberIndex peer = 0; peer < snapshot_.members().size(); ++peer) {
       if (peer == behind_ || snapshot_.members()[peer].health != ShardHealth::kUp) continue;
       const ArcSet served = snapshot_.serving().arcs_of(peer);
-      merge_from(peer, needed.intersected(served));
+      merge_from(peer, needed.intersected(served), WriteMode::kInsertOrUpdate);
+      merge_from(peer, leaving.intersected(served), WriteMode::kOnlyIfHeld);
       needed = needed.intersected(served.complement());
+      leaving = leaving.intersected(served.complement());
     }
-    // No owner that is up: what was acknowledged is spread over all those that own it now or will.
+    // No owner that is up: what was acknowledged is spread over all those that own it now or will, or were about to.
     for (MemberIndex peer = 0; peer < snapshot_.members().size(); ++peer) {
       const Member& other = snapshot_.members()[peer];
-      const ArcSet part = needed.intersected(snapshot_.owned_by(peer));
-      if (peer == behind_ || part.empty()) continue;
+      const ArcSet held = snapshot_.owned_by(peer).united(snapshot_.retiring().arcs_of(peer));
+      if (peer == behind_ || needed.united(leaving).intersected(held).empty()) continue;
       if (other.health != ShardHealth::kDown) {
-        merge_from(peer, part);
+        merge_from(peer, needed.intersected(held), WriteMode::kInsertOrUpdate);
+        merge_from(peer, leaving.intersected(held), WriteMode::kOnlyIfHeld);
       } else if (policy_ == UnreachablePolicy::kWait) {
         report_.waits_for = "shard '" + other.shard->id() + "' is down and may hold newer records of what '" + report_.shard +
                             "' owns; bring it back, or synchronise with UnreachablePolicy::kForget";
@@ -62,7 +67,7 @@ class Synchronisation {
   }
 
  private:
-  void merge_from(MemberIndex peer, const ArcSet& tokens) {
+  void merge_from(MemberIndex peer, const ArcSet& tokens, WriteMode mode) {
     if (tokens.empty()) return;
     const Shard& source = *snapshot_.members()[peer].shard;
     const std::shared_ptr<Shard>& target = snapshot_.members()[behind_].shard;
@@ -76,7 +81,7 @@ class Synchronisation {
     report_.arcs_checked += arcs.size();
     report_.arcs_differing += differing.size();
     if (differing.empty()) return;
-    report_.copy += copy_arcs(source, std::span(&target, 1), differing, kPageRecords);
+    report_.copy += copy_arcs(source, std::span(&target, 1), differing, kPageRecords, {}, mode);
     if (snapshot_.members()[peer].health == ShardHealth::kUp) give_back(source, differing);
   }
 
@@ -119,7 +124,8 @@ SnapshotPtr run_round(ClusterControl& control, std::string_view id, UnreachableP
   control.with_layouts_frozen([&](const ClusterSnapshot& now) {
     current = now.same_layouts(*seen);
     if (!current) return;
-    const std::vector<Arc> strangers = seen->owned_by(*index).complement().arcs();
+    // what it is to drop stays for whoever takes the cluster through the stages: he looks first who else has it
+    const std::vector<Arc> strangers = seen->owned_by(*index).united(seen->retiring().arcs_of(*index)).complement().arcs();
     if (!strangers.empty()) report.dropped += seen->members()[*index].shard->drop(strangers);
   });
   return seen;
@@ -145,7 +151,7 @@ SyncReport synchronise(ClusterControl& control, std::string_view id, Unreachable
       const SnapshotPtr seen = run_round(control, id, policy, report);
       if (seen == nullptr) return report;
       control.mark_up(id, *seen);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       report.waits_for = describe_failure(report.shard, std::current_exception()).message;
       return report;
     }

@@ -83,7 +83,7 @@ auto read_from_owner(const ClusterSnapshot& snapshot, KeyView key, KeyKind kind,
     }
     try {
       return ask(*member.shard);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       reasons += "; shard '" + member.shard->id() + "': " + describe_failure(member.shard->id(), std::current_exception()).message;
     }
   }
@@ -95,7 +95,7 @@ auto read_from_owner(const ClusterSnapshot& snapshot, KeyView key, KeyKind kind,
 
 std::optional<Vector> VectorRouter::get(KeyView key) const {
   validate_key(key, options_.key_kind);
-  Vector vector(static_cast<Eigen::Index>(options_.index.dimension));
+  Vector vector = Vector::Zero(static_cast<Eigen::Index>(options_.index.dimension));
   const SnapshotPtr snapshot = control_.pin();
   const HeldRecord held = read_from_owner(*snapshot, key, options_.key_kind, [&](const Shard& shard) {
     return shard.get(key, std::span(vector.data(), options_.index.dimension));

@@ -1,7 +1,6 @@
 // The router: one vector database over many shards. Start here.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "index/vector_index.h"
 #include "ring/hash_ring.h"
 #include "shard/cluster_control.h"
+#include "shard/cost_meter.h"
 #include "shard/fan_out.h"
 #include "shard/shard.h"
 #include "shard/synchroniser.h"
@@ -29,13 +29,13 @@ struct RouterOptions {
   KeyKind key_kind = KeyKind::kBytes;
   std::size_t replicas = 1;           ///< R: shards that hold each key
   RingOptions ring = {};
-  std::uint32_t writer = 0;           ///< number of this router among those that write to the same shards
+  std::uint32_t writer = 0;           ///< number of this router, part of its versions. Shards have one router at a time
 };
 
 /// What became of a write, row by row and shard by shard. A row is acknowledged if one owner that serves, or will serve, took it.
 struct WriteReport {
   std::size_t rows = 0;
-  std::vector<std::size_t> failed_rows;    ///< rows that no owner took: not written, and nobody is behind because of them
+  std::vector<std::size_t> failed_rows;    ///< rows that no owner is known to have taken; nobody is behind because of them. Repeat them
   struct ShardPart {
     std::string shard;
     std::size_t sent = 0;
@@ -162,7 +162,7 @@ class VectorRouter {
 
   // --- upkeep
 
-  /// Forgets the tombstones of writes that have ended, at all shards. Only when every shard is up, replicas agree and no resize
+  /// Forgets the tombstones of writes that have ended, at all shards. Only when every shard is up and no resize
   /// is under way; throws Error(kFailedPrecondition) otherwise. Returns how many fell.
   std::uint64_t collect_tombstones();
 
@@ -190,7 +190,8 @@ class VectorRouter {
   const RouterOptions options_;
   ClusterControl control_;
   VersionClock clock_;
-  mutable std::atomic<std::uint64_t> task_ns_{0};  // what one query at one shard takes, of late: is a second thread worth it?
+  mutable CostMeter query_cost_;  // of one query at one shard
+  CostMeter row_cost_;            // of one row at one shard
   mutable std::mutex codec_mutex_;
   std::shared_ptr<const Codec> codec_;
 };

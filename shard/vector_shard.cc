@@ -17,6 +17,8 @@ constexpr std::size_t kWriteBlock = 256;
 constexpr std::size_t kGraphWriteBlock = 16;
 // Compaction pays when a third of the rows is dead; below this many rows it is not worth its lock.
 constexpr double kCompactFraction = 1.0 / 3;
+// Drops come in a row, and often empty a shard that leaves: compacting after each would build the graph several times over.
+constexpr double kCompactFractionOfDrops = 2.0 / 3;
 constexpr std::size_t kCompactRows = 1024;
 
 // Orders slots by their keys.
@@ -90,56 +92,78 @@ void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode
     std::lock_guard writing(write_mutex_);
     apply_block(records.subspan(begin, count), mode, outcomes.subspan(begin, count));
   }
-  compact_if_worthwhile();
+  compact_beyond(kCompactFraction);
 }
 
 std::size_t VectorShard::write_block() const noexcept { return graph_ ? kGraphWriteBlock : kWriteBlock; }
 
 void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
   std::unique_lock lock(mutex_);
-  // First what each record does to the table; the index follows in two calls. A key may come twice in a block: the later
-  // one of greater version then replaces the earlier one's row.
-  std::unordered_map<Slot, const float*> upserted;
-  std::vector<VectorId> erased;
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    const RecordView& incoming = records[i];
-    const Token token = token_of_key(incoming.key);
-    Slot slot = table_.find(token, incoming.key);
-    if (slot == RecordTable::kNoSlot) {
-      if (mode == WriteMode::kOnlyIfHeld) {
-        outcomes[i] = WriteOutcome::kAbsent;
+  // What each key will be when the block is done: a key may come twice, and the newer record counts. The index goes first and
+  // the table follows, so that a failure in between leaves an old version, which a repeated write replaces.
+  std::unordered_map<Slot, const RecordView*> newest;
+  std::vector<Slot> inserted;
+  inserted.reserve(records.size());
+  const auto forget_inserted = [&] {
+    for (const Slot slot : inserted) {
+      const VectorId id = slot;
+      index_.erase(std::span(&id, 1));
+      table_.remove(slot);
+    }
+  };
+  try {
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      const RecordView& incoming = records[i];
+      const Token token = token_of_key(incoming.key);
+      Slot slot = table_.find(token, incoming.key);
+      if (slot == RecordTable::kNoSlot) {
+        if (mode == WriteMode::kOnlyIfHeld) {
+          outcomes[i] = WriteOutcome::kAbsent;
+          continue;
+        }
+        slot = table_.insert(token, incoming.key);
+        table_[slot].deleted = true;  // nothing live yet
+        inserted.push_back(slot);
+      }
+      const auto [planned, first] = newest.try_emplace(slot, nullptr);
+      const Version& held = first ? table_[slot].version : planned->second->version;
+      const bool is_new = first && std::find(inserted.begin(), inserted.end(), slot) != inserted.end();
+      if (!is_new && held >= incoming.version) {
+        if (first) newest.erase(planned);
+        outcomes[i] = WriteOutcome::kSuperseded;
         continue;
       }
-      slot = table_.insert(token, incoming.key);
-      table_[slot].deleted = true;  // nothing live yet
-    } else if (table_[slot].version >= incoming.version) {
-      outcomes[i] = WriteOutcome::kSuperseded;
-      continue;
+      planned->second = &incoming;
+      outcomes[i] = WriteOutcome::kApplied;
     }
+    write_index(newest);
+  } catch (...) {
+    forget_inserted();
+    throw;
+  }
+  for (const auto& [slot, incoming] : newest) {
     RecordTable::Record& record = table_[slot];
-    if (incoming.deleted) {
-      if (!record.deleted) {
-        if (upserted.erase(slot) == 0 || index_.contains(slot)) erased.push_back(slot);
-        --live_;
-      }
-    } else {
-      if (record.deleted) ++live_;
-      upserted[slot] = incoming.vector;
+    live_ += incoming->deleted ? 0 : 1;
+    live_ -= record.deleted ? 0 : 1;
+    record.version = incoming->version;
+    record.vector_hash = incoming->deleted ? 0 : incoming->vector_hash;
+    record.deleted = incoming->deleted;
+  }
+}
+
+// Gives the index the rows of `newest`: inserts and overwrites first, because they can fail, then erases.
+void VectorShard::write_index(const std::unordered_map<Slot, const RecordView*>& newest) {
+  std::vector<VectorId> upserted;
+  std::vector<VectorId> erased;
+  for (const auto& [slot, record] : newest) (record->deleted ? erased : upserted).push_back(slot);
+  if (!upserted.empty()) {
+    Matrix vectors(static_cast<Eigen::Index>(upserted.size()), static_cast<Eigen::Index>(spec_.dimension));
+    for (std::size_t i = 0; i < upserted.size(); ++i) {
+      std::copy_n(newest.at(static_cast<Slot>(upserted[i]))->vector, spec_.dimension, vectors.row(static_cast<Eigen::Index>(i)).data());
     }
-    record.version = incoming.version;
-    record.vector_hash = incoming.deleted ? 0 : incoming.vector_hash;
-    record.deleted = incoming.deleted;
-    outcomes[i] = WriteOutcome::kApplied;
+    index_.upsert(upserted, vectors);
   }
-  if (!erased.empty()) index_.erase(erased);
-  if (upserted.empty()) return;
-  std::vector<VectorId> ids;
-  Matrix vectors(static_cast<Eigen::Index>(upserted.size()), static_cast<Eigen::Index>(spec_.dimension));
-  for (const auto& [slot, vector] : upserted) {
-    std::copy_n(vector, spec_.dimension, vectors.row(static_cast<Eigen::Index>(ids.size())).data());
-    ids.push_back(slot);
-  }
-  index_.upsert(ids, vectors);
+  index_.erase(erased);
 }
 
 RecordView VectorShard::view_of(Slot slot) const noexcept {
@@ -156,8 +180,14 @@ HeldRecord VectorShard::get(KeyView key, std::span<float> vector) const {
   std::shared_lock lock(mutex_);
   const Slot slot = table_.find(token_of_key(key), key);
   const HeldRecord record = held(slot);
-  if (record.found && !record.deleted && !vector.empty()) index_.reconstruct(slot, vector);
+  if (record.found && !record.deleted && !vector.empty()) require_vector(index_.reconstruct(slot, vector), key);
   return record;
+}
+
+void VectorShard::require_vector(bool found, KeyView key) const {
+  if (found) return;
+  throw Error(ErrorCode::kInternal, "shard '" + id_ + "' has lost the vector of '" + display_key(key, key_kind_) +
+                                        "' in a write that failed; write it again, or drop and synchronise the shard");
 }
 
 HeldRecord VectorShard::held(Slot slot) const noexcept {
@@ -185,7 +215,7 @@ bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::s
     --left;
     const RecordView record = view_of(slot);
     if (contents == ScanContents::kVectors && !record.deleted) {
-      index_.reconstruct(slot, page.append_live(record));
+      require_vector(index_.reconstruct(slot, page.append_live(record)), record.key);
     } else {
       page.append(record);
     }
@@ -248,7 +278,7 @@ std::uint64_t VectorShard::remove_where(std::span<const Arc> arcs, const Version
       key = last_key;
     }
   }
-  compact_if_worthwhile();
+  compact_beyond(kCompactFractionOfDrops);
   return counted;
 }
 
@@ -259,9 +289,9 @@ std::uint64_t VectorShard::collect_tombstones(const Version& newest) {
   return remove_where(std::span(&whole, 1), &newest);
 }
 
-void VectorShard::compact_if_worthwhile() {
+void VectorShard::compact_beyond(double dead_fraction) {
   std::lock_guard writing(write_mutex_);  // nobody else changes the index
-  if (index_.dead_rows() < kCompactRows || index_.dead_fraction() < kCompactFraction) return;
+  if (index_.dead_rows() < kCompactRows || index_.dead_fraction() < dead_fraction) return;
   std::shared_lock reading(mutex_);
   VectorIndex compacted = index_.compacted();
   reading.unlock();

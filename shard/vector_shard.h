@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "core/fair_shared_mutex.h"
 #include "core/fifo_mutex.h"
@@ -46,8 +47,10 @@ class VectorShard final : public Shard {
   void validate(std::span<const RecordView> records) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
+  void write_index(const std::unordered_map<Slot, const RecordView*>& newest);
+  void require_vector(bool found, KeyView key) const;
   std::size_t write_block() const noexcept;
-  void compact_if_worthwhile();
+  void compact_beyond(double dead_fraction);
   RecordView view_of(Slot slot) const noexcept;
   HeldRecord held(Slot slot) const noexcept;
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <utility>
 
 #include "tests/rebalance/resize_support.h"
 
@@ -190,6 +191,30 @@ TEST(VectorRebalancerWorkflow, TakesWritesOfEveryKindBetweenPages) {
   EXPECT_EQ(stages, (std::set<std::string>{"copying", "counting", "dropping"}));
   rebalancer.set_progress(nullptr);
   expect_in_order(cluster, 165);
+}
+
+// A former owner is asked for what it still owns, and finds the rows that it has not dropped yet: they must not be old.
+TEST(VectorRebalancerWorkflow, KeepsRowsCurrentUntilTheyAreDropped) {
+  for (const std::size_t replicas : {1, 2}) {
+    TestCluster cluster(2, router_options(replicas));
+    cluster.fill(60);
+    cluster.attach();
+    VectorRebalancer rebalancer(cluster.router);
+    bool written = false;
+    rebalancer.set_progress([&](const MoveProgress& progress) {
+      if (progress.stage != "dropping" || std::exchange(written, true)) return;
+      for (std::size_t number = 0; number < 60; ++number) {
+        ASSERT_TRUE(number % 3 == 0 ? cluster.put(number) : cluster.erase(number));
+      }
+      const Vector query = Vector::Zero(4);
+      for (int i = 0; i < 6; ++i) {  // the covers take turns
+        EXPECT_EQ(hits_of(cluster.router.search(query, 60)), cluster.oracle.nearest(query, 60));
+      }
+    });
+    EXPECT_EQ(rebalancer.execute().outcome, ResizeOutcome::kCompleted);
+    EXPECT_TRUE(written);
+    expect_in_order(cluster, 65);
+  }
 }
 
 TEST(VectorRebalancerWorkflow, ReadsEachRowOnceFromTheLeastUsedSources) {
