@@ -156,10 +156,11 @@ TEST(ResizeFaults, BlocksWhileTheTargetIsDownAndGoesOnWhenItIsBack) {
 }
 
 TEST(ResizeFaults, GoesOnInTheMiddleWithoutCopyingAgain) {
+  constexpr RebalanceOptions kChunkIsAPage{.max_bytes_per_second = 0, .page_records = 1000, .chunk_arcs = 1};
   Scene undisturbed;
-  const std::uint64_t pairs = VectorRebalancer(undisturbed.cluster.router, kSmallSteps).execute().moved;
+  const std::uint64_t pairs = VectorRebalancer(undisturbed.cluster.router, kChunkIsAPage).execute().moved;
   Scene scene;
-  VectorRebalancer rebalancer(scene.cluster.router, kSmallSteps);
+  VectorRebalancer rebalancer(scene.cluster.router, kChunkIsAPage);
   scene.cluster["s3"].set_fault({.calls = {Call::kUpsert}, .after = 3, .times = 1});
   const ResizeReport blocked = rebalancer.execute();
   EXPECT_EQ(blocked.outcome, ResizeOutcome::kBlocked);
@@ -168,6 +169,7 @@ TEST(ResizeFaults, GoesOnInTheMiddleWithoutCopyingAgain) {
   const ResizeReport report = rebalancer.execute();
   EXPECT_EQ(report.outcome, ResizeOutcome::kCompleted) << report.message;
   EXPECT_EQ(report.moved, pairs) << "each pair once, over both executions";
+  EXPECT_EQ(report.already_there, 0u) << "what was copied and verified is not sent again";
   EXPECT_EQ(report.lower_bound, pairs);
   EXPECT_EQ(report.keys, blocked.keys);
   scene.heal_and_expect_in_order();
