@@ -224,6 +224,20 @@ TEST_F(Control, DoesNotBringUpAShardThatWasSynchronisedForOtherLayouts) {
   EXPECT_TRUE(control.mark_up("s1", *control.pin()));
 }
 
+TEST_F(Control, DoesNotBringUpAShardThatWasDownSinceItWasSynchronised) {
+  found(2);
+  const Ids missed = {"s1"};
+  control.mark_missed(missed);
+  SnapshotPtr seen = control.pin();  // of the synchronisation
+  control.mark_down("s1");           // writes pass it over
+  std::thread returning([&] { control.mark_returned("s1"); });
+  while (control.health("s1") != ShardHealth::kBehind) std::this_thread::yield();
+  EXPECT_FALSE(control.mark_up("s1", *seen));
+  seen.reset();
+  returning.join();
+  EXPECT_TRUE(control.mark_up("s1", *control.pin()));
+}
+
 TEST_F(Control, LeavesAShardDownWhateverItMisses) {
   found(2);
   control.mark_down("s0");
