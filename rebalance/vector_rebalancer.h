@@ -95,7 +95,8 @@ class VectorRebalancer {
   void set_progress(ProgressCallback callback) { control_.set_progress(std::move(callback)); }
 
   /// Takes the resize back, as long as the target does not serve yet: a running execution returns kAborted; one that is blocked
-  /// is undone here. Throws Error(kFailedPrecondition) if there is none, or it is past that point.
+  /// is undone here. A request that reaches an execution at its very end is too late, and its report says so: kCompleted.
+  /// Throws Error(kFailedPrecondition) if there is no resize, or it is past that point.
   void abort();
 
  private:

@@ -1,21 +1,21 @@
 // What the tests of index/ share: data, every kind of index, brute force.
 #pragma once
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <ostream>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
 #include "index/distance.h"
 #include "index/vector_index.h"
+#include "tests/core/expect_error.h"
 
 namespace annulus::testing {
 
@@ -123,22 +123,13 @@ class OrderBy final : public TieOrder {
   std::function<bool(VectorId, VectorId)> less_;
 };
 
-/// Runs `call`, which must throw an Error of `code` whose message contains each of `parts`.
-inline void expect_error(ErrorCode code, const std::vector<std::string>& parts, const std::function<void()>& call) {
-  try {
-    call();
-    ADD_FAILURE() << "no error, expected " << to_string(code);
-  } catch (const Error& e) {
-    EXPECT_EQ(to_string(e.code()), to_string(code)) << e.what();
-    for (const std::string& part : parts) EXPECT_THAT(e.what(), ::testing::HasSubstr(part));
-  }
-}
-
 /// A kind of index that tests are repeated over.
 struct Kind {
   std::string factory;
   Metric metric;
 };
+
+inline void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.factory << ' ' << to_string(kind.metric); }
 
 inline std::string kind_name(const ::testing::TestParamInfo<Kind>& info) {
   std::string name = info.param.factory + "_" + std::string(to_string(info.param.metric));

@@ -1,0 +1,94 @@
+// A write that runs out of memory, at its first allocation, its second, ... until it completes: no row is torn, no replica trusted
+// that missed it.
+#include <gtest/gtest.h>
+
+#include "tests/shard/failing_allocations.h"
+#include "tests/shard/test_cluster.h"
+
+namespace annulus::testing {
+namespace {
+
+// Runs `call` with its allocation number `left` failing; false if it got through.
+template <typename Call>
+bool fails_at(long left, Call&& call) {
+  bool failed = false;
+  allocations_left = left;
+  try {
+    call();
+  } catch (const std::exception&) {
+    failed = true;
+  }
+  allocations_left = -1;
+  return failed;
+}
+
+class AllocationFailure : public ::testing::TestWithParam<const char*> {
+ protected:
+  static constexpr std::size_t kD = 4;
+
+  std::shared_ptr<VectorShard> make_shard() const {
+    const IndexSpec spec = spec_of(GetParam());
+    auto shard = std::make_shared<VectorShard>("s", spec);
+    if (needs_training(spec)) shard->attach_codec(Codec::train(spec, random_matrix(600, kD, 1)));
+    for (int i = 0; i < 15; ++i) write(*shard, "key" + std::to_string(i), static_cast<float>(i), 1);
+    return shard;
+  }
+  static WriteOutcome write(VectorShard& shard, const std::string& key, float value, std::uint64_t clock) {
+    const std::vector<float> vector(kD, value);
+    const RecordView record{.key = key, .version = {clock, 0}, .deleted = false, .vector_hash = clock, .vector = vector.data()};
+    WriteOutcome outcome{};
+    shard.upsert_if_newer(std::span(&record, 1), WriteMode::kInsertOrUpdate, std::span(&outcome, 1));
+    return outcome;
+  }
+};
+
+TEST_P(AllocationFailure, LeavesTheOldRowOrTheNewOneAndARepeatedWriteWins) {
+  for (const std::string key : {"key3", "new"}) {
+    long left = 0;
+    for (;; ++left) {
+      ASSERT_LT(left, 10000) << "the write never completes";
+      const auto shard = make_shard();
+      if (!fails_at(left, [&] { write(*shard, key, 7.5F, 2); })) break;
+      std::vector<float> vector(kD, -1);
+      const HeldRecord held = shard->get(key, vector);
+      if (held.found && held.version == Version{2, 0}) {
+        EXPECT_EQ(vector[0], 7.5F) << "allocation " << left;
+      }
+      write(*shard, key, 7.5F, 2);
+      EXPECT_TRUE(shard->get(key, vector).found);
+      EXPECT_EQ(vector[0], 7.5F) << "allocation " << left;
+      EXPECT_EQ(shard->stats().live, key == "new" ? 16U : 15U);
+    }
+    EXPECT_GT(left, 0);  // something did fail
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Indexes, AllocationFailure, ::testing::Values("Flat", "IVF4,Flat"),
+                         [](const auto& index) { return std::string(index.param).substr(0, 4); });
+
+TEST(RouterAllocationFailure, LeavesNoTwoReplicasUpThatDiffer) {
+  long failures = 0;
+  for (long left = 0;; ++left) {
+    ASSERT_LT(left, 10000) << "the write never completes";
+    TestCluster cluster(2, router_options(2));
+    cluster.fill(20);
+    const std::string key = cluster.key(500);
+    const Vector vector = Vector::Ones(4);
+    bool acknowledged = false;
+    const bool threw = fails_at(left, [&] {
+      const KeyView view = key;
+      const WriteReport report = cluster.router.upsert(std::span(&view, 1), vector);
+      acknowledged = report.ok() && report.missed.empty();
+    });
+    if (!threw && acknowledged) break;
+    ++failures;
+    const bool both_up = cluster.router.health("s0") == ShardHealth::kUp && cluster.router.health("s1") == ShardHealth::kUp;
+    if (both_up) {
+      EXPECT_EQ(cluster["s0"].contains(key), cluster["s1"].contains(key)) << "allocation " << left;
+    }
+  }
+  EXPECT_GT(failures, 0);
+}
+
+}  // namespace
+}  // namespace annulus::testing

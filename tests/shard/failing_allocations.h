@@ -1,0 +1,9 @@
+// Lets one allocation of this thread fail. An executable with this in it has another operator new.
+#pragma once
+
+namespace annulus::testing {
+
+/// Allocations by operator new that still succeed in this thread before one fails; negative: none fails.
+extern thread_local long allocations_left;
+
+}  // namespace annulus::testing
