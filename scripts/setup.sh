@@ -9,8 +9,10 @@ packages=(
   libxxhash-dev libeigen3-dev          # ring; vectors in the public API
   libfaiss-dev libopenblas-pthread-dev # index
   libhwy-dev robin-map-dev libabsl-dev # SIMD kernels; id map; ordered record table
-  libfmt-dev nlohmann-json3-dev libcli11-dev # program
+  libhiredis-dev libssl-dev nlohmann-json3-dev # cache nodes on Redis; content hashes and manifests of artifacts
+  libfmt-dev libcli11-dev # program
   libgtest-dev libgmock-dev libbenchmark-dev python3-xxhash # tests and benchmarks
+  redis-server # tests and benchmarks start servers of their own
 )
 case "${1:-}" in
   "") ;;
@@ -37,5 +39,6 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "setup: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+# RUNLEVEL=1: Debian's redis-server is not started as a service where that can be told (without systemd); nothing here uses it
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 echo "setup: done"

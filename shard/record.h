@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/key.h"
-#include "shard/version.h"
+#include "core/version.h"
 
 namespace annulus {
 

@@ -12,7 +12,7 @@
 #include "core/key.h"
 #include "ring/arc.h"
 #include "ring/token.h"
-#include "shard/version.h"
+#include "core/version.h"
 
 namespace annulus {
 

@@ -15,7 +15,7 @@
 #include "index/vector_index.h"
 #include "ring/arc.h"
 #include "shard/record.h"
-#include "shard/version.h"
+#include "core/version.h"
 
 namespace annulus {
 

@@ -11,7 +11,7 @@ namespace annulus {
 /// [1] Kulkarni et al., "Logical Physical Clocks", OPODIS 2014.
 struct Version {
   std::uint64_t clock = 0;   ///< microseconds since 1970, times 4096, plus a counter; 0 is older than any write
-  std::uint32_t writer = 0;  ///< number of the router that wrote, for equal clocks
+  std::uint32_t writer = 0;  ///< number of the process that wrote, for equal clocks
 
   friend auto operator<=>(const Version&, const Version&) = default;
 };
