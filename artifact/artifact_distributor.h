@@ -15,6 +15,7 @@
 #include "artifact/artifact_host.h"
 #include "ring/hash_ring.h"
 #include "ring/placement.h"
+#include "ring/resize_stages.h"
 
 namespace annulus {
 
@@ -133,12 +134,13 @@ class ArtifactDistributor {
   /// Nothing is removed whose newer version is not whole on every owner.
   ArtifactCheckReport repair(const ArtifactProgress& progress = {});
 
-  // --- for ArtifactRebalancer. Stages as ResizeStage of vectors (docs/resize.md); throw Error(kFailedPrecondition) in the wrong one.
+  // --- for ArtifactRebalancer: the steps of ResizeStages, which throw Error(kFailedPrecondition) in the wrong stage.
 
-  enum class Stage : std::uint8_t { kNone, kCopying, kRetiring, kAborting };
-  Stage stage() const;
+  ResizeStage stage() const;
   /// kNone -> kCopying: commits go to the owners in both rings from now on. False if the declared layout serves already.
   bool begin_resize();
+  /// The same, if what is declared is still `ring` at `replicas`; throws Error(kFailedPrecondition) if not.
+  bool begin_resize(const ConsistentHasher& ring, std::size_t replicas);
   /// kCopying -> kRetiring: the target serves.
   void publish_target();
   /// kCopying -> kAborting: the declared ring is the serving one again.

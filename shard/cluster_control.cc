@@ -11,45 +11,28 @@ Error unknown_shard(std::string_view id) {
   return Error(ErrorCode::kNotFound, "no shard '" + std::string(id) + "' in this cluster");
 }
 
-Error wrong_stage(const char* what, ResizeStage stage) {
-  return Error(ErrorCode::kFailedPrecondition,
-               std::string(what) + " is not possible in stage '" + std::string(to_string(stage)) + "' of a resize");
-}
-
 }  // namespace
 
-std::string_view to_string(ResizeStage stage) noexcept {
-  switch (stage) {
-    case ResizeStage::kNone: return "none";
-    case ResizeStage::kCopying: return "copying";
-    case ResizeStage::kRetiring: return "retiring";
-    case ResizeStage::kAborting: return "aborting";
-  }
-  return "unknown";
-}
-
 ClusterControl::ClusterControl(RingOptions ring, std::size_t replicas, IndexFamily family)
-    : family_(family), declared_ring_(ring), declared_replicas_(replicas) {
-  const auto layout = make_layout(declared_ring_, declared_replicas_);
+    : family_(family), stages_(ring, replicas) {
   std::lock_guard lock(mutex_);
-  publish({.serving = layout, .target = layout, .retiring = nullptr, .epoch = 0});
+  publish();
 }
 
-std::uint64_t ClusterControl::publish(Placement placement) {
+std::uint64_t ClusterControl::publish() {
   // members of the snapshot are those that some layout names; a declared shard waits outside until its resize begins
   std::vector<Member> members;
   for (const auto& [id, member] : members_) {
-    const auto named = [&id = id](const std::shared_ptr<const Layout>& layout) { return layout != nullptr && layout->ring.index_of(id); };
-    if (named(placement.serving) || named(placement.target) || named(placement.retiring)) members.push_back(member);
+    if (stages_.holds(id)) members.push_back(member);
   }
   const SnapshotPtr previous = std::atomic_load(&current_);
+  Placement placement = stages_.placement();
   placement.epoch = previous == nullptr ? 1 : previous->epoch() + 1;
-  const auto next = std::make_shared<const ClusterSnapshot>(registry_, std::move(placement), std::move(members), previous.get(), family_);
+  const auto next =
+      std::make_shared<const ClusterSnapshot>(registry_, std::move(placement), std::move(members), previous.get(), family_);
   std::atomic_store(&current_, SnapshotPtr(next));
   return next->epoch();
 }
-
-std::uint64_t ClusterControl::publish_health() { return publish(pin()->placement()); }
 
 void ClusterControl::start_running() {
   if (running_.load(std::memory_order_acquire)) return;
@@ -57,37 +40,30 @@ void ClusterControl::start_running() {
   running_.store(true, std::memory_order_release);
 }
 
-void ClusterControl::require_no_resize(const char* what) const {
-  if (stage_ != ResizeStage::kNone) {
-    throw Error(ErrorCode::kFailedPrecondition,
-                std::string(what) + " while a resize is in stage '" + std::string(to_string(stage_)) + "': finish or abort it first");
-  }
-}
-
 // Before the first write nothing has to move: what is declared holds. Nor after writes that found no shard to take them.
 void ClusterControl::settle_founding() {
-  if (running_.load(std::memory_order_acquire) && pin()->placement().serving->ring.num_nodes() > 0) return;
-  const auto layout = make_layout(declared_ring_, declared_replicas_);
-  publish({.serving = layout, .target = layout, .retiring = nullptr, .epoch = 0});
+  if (running_.load(std::memory_order_acquire) && stages_.placement().serving->ring.num_nodes() > 0) return;
+  stages_.settle();
+  publish();
   prune_members();
 }
 
 void ClusterControl::prune_members() {
-  const SnapshotPtr now = pin();
-  std::erase_if(members_, [&](const auto& entry) { return !now->find(entry.first) && !declared_ring_.index_of(entry.first); });
+  std::erase_if(members_, [&](const auto& entry) { return !stages_.names(entry.first); });
 }
 
 void ClusterControl::attach(std::shared_ptr<Shard> shard, double weight, std::string zone) {
   if (shard == nullptr) throw Error(ErrorCode::kInvalidArgument, "attach of no shard: the pointer is null");
   std::lock_guard layout_lock(layout_mutex_);
   std::lock_guard lock(mutex_);
-  require_no_resize("attach_node");
+  stages_.require_no_resize("attach_node");
   const std::string id = shard->id();
   if (members_.contains(id)) {
-    throw Error(ErrorCode::kAlreadyExists, "shard '" + id + "' is in the cluster already" +
-                                               (declared_ring_.index_of(id) ? "" : ", until the resize that removes it has run"));
+    throw Error(ErrorCode::kAlreadyExists,
+                "shard '" + id + "' is in the cluster already" +
+                    (stages_.declared_ring().index_of(id) ? "" : ", until the resize that removes it has run"));
   }
-  declared_ring_.add_node({.id = id, .weight = weight, .zone = std::move(zone)});
+  stages_.add_node({.id = id, .weight = weight, .zone = std::move(zone)});
   members_.emplace(id, Member{.shard = std::move(shard)});
   settle_founding();
 }
@@ -95,8 +71,7 @@ void ClusterControl::attach(std::shared_ptr<Shard> shard, double weight, std::st
 void ClusterControl::detach(std::string_view id) {
   std::lock_guard layout_lock(layout_mutex_);
   std::lock_guard lock(mutex_);
-  require_no_resize("detach_node");
-  declared_ring_.remove_node(id);
+  stages_.remove_node(id);
   settle_founding();
   prune_members();
 }
@@ -104,28 +79,25 @@ void ClusterControl::detach(std::string_view id) {
 void ClusterControl::set_weight(std::string_view id, double weight) {
   std::lock_guard layout_lock(layout_mutex_);
   std::lock_guard lock(mutex_);
-  require_no_resize("set_weight");
-  declared_ring_.set_weight(id, weight);
+  stages_.set_weight(id, weight);
   settle_founding();
 }
 
 void ClusterControl::set_replicas(std::size_t replicas) {
-  if (replicas == 0) throw Error(ErrorCode::kInvalidArgument, "0 replicas: a key needs at least 1");
   std::lock_guard layout_lock(layout_mutex_);
   std::lock_guard lock(mutex_);
-  require_no_resize("set_replicas");
-  declared_replicas_ = replicas;
+  stages_.set_replicas(replicas);
   settle_founding();
 }
 
 ConsistentHasher ClusterControl::declared_ring() const {
   std::lock_guard lock(mutex_);
-  return declared_ring_.clone();
+  return stages_.declared_ring().clone();
 }
 
 std::size_t ClusterControl::declared_replicas() const {
   std::lock_guard lock(mutex_);
-  return declared_replicas_;
+  return stages_.declared_replicas();
 }
 
 std::vector<std::shared_ptr<Shard>> ClusterControl::shards() const {
@@ -151,7 +123,7 @@ ShardHealth ClusterControl::health(std::string_view id) const {
 void ClusterControl::mark_down(std::string_view id) {
   std::lock_guard lock(mutex_);
   member(id).health = ShardHealth::kDown;
-  publish_health();
+  publish();
 }
 
 void ClusterControl::mark_returned(std::string_view id) {
@@ -162,7 +134,7 @@ void ClusterControl::mark_returned(std::string_view id) {
     if (returned.health != ShardHealth::kDown) return;
     returned.health = ShardHealth::kBehind;
     ++returned.misses;
-    epoch = publish_health();
+    epoch = publish();
   }
   wait_for(epoch);
 }
@@ -178,7 +150,7 @@ void ClusterControl::mark_missed(std::span<const std::string> ids) {
     it->second.health = ShardHealth::kBehind;
     changed = true;
   }
-  if (changed) publish_health();
+  if (changed) publish();
 }
 
 bool ClusterControl::mark_up(std::string_view id, const ClusterSnapshot& seen) {
@@ -190,13 +162,13 @@ bool ClusterControl::mark_up(std::string_view id, const ClusterSnapshot& seen) {
     return false;
   }
   candidate.health = ShardHealth::kUp;
-  publish_health();
+  publish();
   return true;
 }
 
 ResizeStage ClusterControl::stage() const {
   std::lock_guard lock(mutex_);
-  return stage_;
+  return stages_.stage();
 }
 
 bool ClusterControl::begin_resize_to(const ConsistentHasher* ring, std::size_t replicas) {
@@ -204,14 +176,8 @@ bool ClusterControl::begin_resize_to(const ConsistentHasher* ring, std::size_t r
   {
     std::lock_guard layout_lock(layout_mutex_);
     std::lock_guard lock(mutex_);
-    if (stage_ != ResizeStage::kNone) throw wrong_stage("a resize", stage_);
-    if (ring != nullptr && (ring->fingerprint() != declared_ring_.fingerprint() || replicas != declared_replicas_)) {
-      throw Error(ErrorCode::kFailedPrecondition, "the declared ring has changed since the plan was made; plan again");
-    }
-    const Placement now = pin()->placement();
-    if (now.serving->ring.fingerprint() == declared_ring_.fingerprint() && now.serving->replicas == declared_replicas_) return false;
-    epoch = publish({.serving = now.serving, .target = make_layout(declared_ring_, declared_replicas_), .retiring = nullptr, .epoch = 0});
-    stage_ = ResizeStage::kCopying;
+    if (!(ring == nullptr ? stages_.begin() : stages_.begin(*ring, replicas))) return false;
+    epoch = publish();
   }
   wait_for(epoch);
   return true;
@@ -222,13 +188,12 @@ bool ClusterControl::publish_target(std::span<const std::string> gaining) {
   {
     std::lock_guard layout_lock(layout_mutex_);
     std::lock_guard lock(mutex_);
-    if (stage_ != ResizeStage::kCopying) throw wrong_stage("publishing the target", stage_);
+    stages_.require_stage(ResizeStage::kCopying, "publishing the target");
     if (std::any_of(gaining.begin(), gaining.end(), [&](const std::string& id) { return member(id).health != ShardHealth::kUp; })) {
       return false;
     }
-    const Placement now = pin()->placement();
-    epoch = publish({.serving = now.target, .target = now.target, .retiring = now.serving, .epoch = 0});
-    stage_ = ResizeStage::kRetiring;
+    stages_.publish_target();
+    epoch = publish();
   }
   wait_for(epoch);
   return true;
@@ -239,12 +204,8 @@ void ClusterControl::begin_abort() {
   {
     std::lock_guard layout_lock(layout_mutex_);
     std::lock_guard lock(mutex_);
-    if (stage_ != ResizeStage::kCopying) throw wrong_stage("an abort", stage_);
-    const Placement now = pin()->placement();
-    epoch = publish({.serving = now.serving, .target = now.serving, .retiring = now.target, .epoch = 0});
-    declared_ring_ = now.serving->ring.clone();
-    declared_replicas_ = now.serving->replicas;
-    stage_ = ResizeStage::kAborting;
+    stages_.begin_abort();
+    epoch = publish();
   }
   wait_for(epoch);
 }
@@ -254,16 +215,15 @@ void ClusterControl::finish(std::span<const std::string> uncleaned) {
   {
     std::lock_guard layout_lock(layout_mutex_);
     std::lock_guard lock(mutex_);
-    if (stage_ != ResizeStage::kRetiring && stage_ != ResizeStage::kAborting) throw wrong_stage("finishing", stage_);
+    for (const std::string& id : uncleaned) (void)member(id);  // throws before anything has changed
+    stages_.finish();
     for (const std::string& id : uncleaned) {
       Member& left = member(id);
       if (left.health != ShardHealth::kDown) left.health = ShardHealth::kBehind;
       ++left.misses;
     }
-    const Placement now = pin()->placement();
-    epoch = publish({.serving = now.serving, .target = now.serving, .retiring = nullptr, .epoch = 0});
+    epoch = publish();
     prune_members();
-    stage_ = ResizeStage::kNone;
   }
   wait_for(epoch);
 }
@@ -277,7 +237,7 @@ void ClusterControl::drain() {
   std::uint64_t epoch = 0;
   {
     std::lock_guard lock(mutex_);
-    epoch = publish_health();
+    epoch = publish();
   }
   wait_for(epoch);
 }

@@ -11,18 +11,10 @@
 #include <string_view>
 
 #include "ring/hash_ring.h"
+#include "ring/resize_stages.h"
 #include "shard/cluster_snapshot.h"
 
 namespace annulus {
-
-/// How far a resize has come. What holds in each stage, with S the old and T the new layout:
-///   kNone      reads S, writes S (S == T)
-///   kCopying   reads S, writes S and T: whatever T's owners lack is older than the stage, and is being copied
-///   kRetiring  reads T, writes T, and S's owners as long as they hold the row: rows that no search may find stale
-///   kAborting  reads S, writes S, and T's owners as long as they hold the row
-enum class ResizeStage : std::uint8_t { kNone, kCopying, kRetiring, kAborting };
-
-std::string_view to_string(ResizeStage stage) noexcept;
 
 /// Membership, health and the stages of a resize, published as immutable snapshots.
 ///
@@ -94,12 +86,10 @@ class ClusterControl {
 
  private:
   bool begin_resize_to(const ConsistentHasher* ring, std::size_t replicas);
-  void require_no_resize(const char* what) const;
   void settle_founding();
   void prune_members();
   Member& member(std::string_view id);
-  std::uint64_t publish(Placement placement);  // both mutexes as publish_health; returns the new epoch
-  std::uint64_t publish_health();
+  std::uint64_t publish();  // under mutex_; returns the new epoch
   void wait_for(std::uint64_t epoch) const { registry_->wait_until_gone_before(epoch); }
 
   const IndexFamily family_;
@@ -109,10 +99,8 @@ class ClusterControl {
   mutable std::mutex layout_mutex_;  // stages and declarations; taken before mutex_
   mutable std::mutex mutex_;         // guards all below, and publication
   std::atomic<bool> running_{false};
-  ConsistentHasher declared_ring_;
-  std::size_t declared_replicas_;
+  ResizeStages stages_;
   std::map<std::string, Member, std::less<>> members_;  // declared, serving or target
-  ResizeStage stage_ = ResizeStage::kNone;
   SnapshotPtr current_;  // by std::atomic_load and std::atomic_store
 };
 
