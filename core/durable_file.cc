@@ -7,34 +7,14 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "core/error.h"
 
 namespace annulus {
 namespace {
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
-};
-
-[[noreturn]] void throw_system_error(const std::string& doing, const std::filesystem::path& path, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  const ErrorCode code = full              ? ErrorCode::kResourceExhausted
-                         : error == ENOENT ? ErrorCode::kNotFound
-                                           : ErrorCode::kUnavailable;
-  throw Error(code, doing + " " + path.string() + ": " + std::strerror(error) + (full ? "; free some space and try again" : ""));
-}
+constexpr std::size_t kWriteBackBytes = std::size_t{1} << 20;  // shorter pieces are left to the kernel
 
 void put_u32(std::string& out, std::uint32_t v) {
   for (int i = 0; i < 4; ++i) out += static_cast<char>(v >> (8 * i));
@@ -63,47 +43,47 @@ XXH128_hash_t envelope_checksum(std::string_view head, std::string_view payload)
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(path_) {
   static std::atomic<std::uint64_t> counter{0};
-  std::filesystem::path temporary = path;
-  temporary += ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter.fetch_add(1));
-  try {
-    {
-      FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-      if (file.get() < 0) throw_system_error("cannot create", temporary, errno);
-      for (std::size_t written = 0; written < bytes.size();) {
-        const ssize_t n = ::write(file.get(), bytes.data() + written, bytes.size() - written);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) throw_system_error("cannot write", temporary, errno);
-        written += static_cast<std::size_t>(n);
-      }
-      if (::fsync(file.get()) != 0) throw_system_error("cannot sync", temporary, errno);
-    }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw_system_error("cannot rename to", path, errno);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0 || ::fsync(directory.get()) != 0) throw_system_error("cannot sync", folder, errno);
+  temporary_ += ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter.fetch_add(1));
+  file_ = FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!file_.is_open()) throw_system_error("cannot create", temporary_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::append(std::span<const std::byte> bytes) {
+  write_fully(file_.get(), bytes, temporary_);
+  if (bytes.size() >= kWriteBackBytes) start_writing_back(file_.get(), written_, bytes.size());
+  written_ += bytes.size();
+}
+
+void AtomicFile::commit() {
+  sync_file(file_.get(), temporary_);
+  file_.close();
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_system_error("cannot rename to", path_, errno);
+  temporary_.clear();
+  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
+  const FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.is_open()) throw_system_error("cannot sync", folder, errno);
+  sync_file(directory.get(), folder);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.append(std::as_bytes(std::span(bytes)));
+  file.commit();
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) throw_system_error("cannot open", path, errno);
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) throw_system_error("cannot open", path, errno);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) throw_system_error("cannot stat", path, errno);
   std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-  std::size_t got = 0;
-  while (got < bytes.size()) {
-    const ssize_t n = ::read(file.get(), bytes.data() + got, bytes.size() - got);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_system_error("cannot read", path, errno);
-    if (n == 0) break;
-    got += static_cast<std::size_t>(n);
-  }
-  bytes.resize(got);
+  bytes.resize(read_fully(file.get(), std::as_writable_bytes(std::span(bytes)), 0, path));
   return bytes;
 }
 
@@ -145,7 +125,7 @@ std::string_view open_envelope(EnvelopeKind kind, std::uint32_t newest, std::str
   if (found != static_cast<std::uint32_t>(kind)) {
     throw Error(ErrorCode::kInvalidArgument, source + " holds content of kind " + std::to_string(found) + ", expected kind " +
                                                  std::to_string(static_cast<std::uint32_t>(kind)) +
-                                                 " (1 ring, 2 index, 3 codec)");
+                                                 " (1 ring, 2 index, 3 codec, 4 artifact manifest)");
   }
   const std::uint64_t written = get_le(bytes, 12, 4);
   if (written == 0 || written > newest) {
