@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 namespace annulus {
 
@@ -59,6 +60,22 @@ class MoveControl {
   Clock::time_point started_ = Clock::now();
   Clock::time_point stage_started_ = started_;
   Clock::time_point next_send_ = started_;  // when the bytes sent so far are paid for
+};
+
+/// How a rebalancer of any kind is steered while it executes: from any thread.
+class MoveSteering {
+ public:
+  void pause() { control_.pause(); }
+  void resume() { control_.resume(); }
+  /// Bytes per second from now on; 0: no limit.
+  void set_max_rate(std::uint64_t bytes_per_second) { control_.set_max_rate(bytes_per_second); }
+  /// Called at every step from the executing thread, which waits for it; empty: nobody is told.
+  void set_progress(ProgressCallback callback) { control_.set_progress(std::move(callback)); }
+
+ protected:
+  ~MoveSteering() = default;
+
+  MoveControl control_;
 };
 
 }  // namespace annulus

@@ -17,12 +17,10 @@ std::vector<std::string> union_of_ids(const ConsistentHasher& a, const Consisten
   return ids;
 }
 
-// By NodeIndex of `ring`: the position in `ids`.
-std::vector<PlanNode> positions(const ConsistentHasher& ring, const std::vector<std::string>& ids) {
+// By NodeIndex of `ring`: the position among the plan's nodes.
+std::vector<PlanNode> positions(const ConsistentHasher& ring, const RebalancePlan& plan) {
   std::vector<PlanNode> at;
-  for (const Node& node : ring.nodes()) {
-    at.push_back(static_cast<PlanNode>(std::lower_bound(ids.begin(), ids.end(), node.id) - ids.begin()));
-  }
+  for (const Node& node : ring.nodes()) at.push_back(plan.position(node.id));
   return at;
 }
 
@@ -49,6 +47,10 @@ std::vector<std::string> warnings_of(const ConsistentHasher& ring, std::size_t r
 
 }  // namespace
 
+PlanNode RebalancePlan::position(std::string_view id) const noexcept {
+  return static_cast<PlanNode>(std::lower_bound(nodes.begin(), nodes.end(), id) - nodes.begin());
+}
+
 RebalancePlan RebalancePlanner::plan(const ConsistentHasher& before, std::size_t replicas_before, const ConsistentHasher& after,
                                      std::size_t replicas_after) {
   const RingDiff difference = diff(before, replicas_before, after, replicas_after);
@@ -59,8 +61,8 @@ RebalancePlan RebalancePlanner::plan(const ConsistentHasher& before, std::size_t
                      .nodes = union_of_ids(before, after),
                      .moves = {},
                      .warnings = warnings_of(after, replicas_after)};
-  const std::vector<PlanNode> old_at = positions(before, plan.nodes);
-  const std::vector<PlanNode> new_at = positions(after, plan.nodes);
+  const std::vector<PlanNode> old_at = positions(before, plan);
+  const std::vector<PlanNode> new_at = positions(after, plan);
   for (const ArcChange& change : difference.changes) {
     if (change.gained.empty() && change.lost.empty()) continue;
     plan.moves.push_back({.arc = change.arc,
@@ -76,7 +78,9 @@ KeyPlan RebalancePlanner::plan_moved(std::span<const KeyView> keys, const Consis
   constexpr std::size_t kBlock = 1024;
   KeyPlan plan;
   plan.keys = keys.size();
-  const auto name = [](const ConsistentHasher& ring, NodeIndex node) { return node == kNoNode ? std::string() : ring.node(node).id; };
+  const auto name = [](const ConsistentHasher& ring, NodeIndex node) {
+    return node == kNoNode ? std::string() : ring.node(node).id;
+  };
   std::vector<NodeIndex> old_owner(kBlock);
   std::vector<NodeIndex> new_owner(kBlock);
   for (std::size_t begin = 0; begin < keys.size(); begin += kBlock) {

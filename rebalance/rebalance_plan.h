@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/key.h"
@@ -33,18 +34,20 @@ struct RebalancePlan {
   ConsistentHasher after;
   std::size_t replicas_before = 0;
   std::size_t replicas_after = 0;
-  std::vector<std::string> nodes;  ///< ids of the nodes of either ring, sorted
-  std::vector<ArcMove> moves;      ///< disjoint arcs, clockwise; arcs of which only ranks change are not among them
+  std::vector<std::string> nodes;     ///< ids of the nodes of either ring, sorted
+  std::vector<ArcMove> moves;         ///< disjoint arcs, clockwise; arcs of which only ranks change are not among them
   std::vector<std::string> warnings;  ///< replicas that share a zone, replicas that find no node
 
   bool empty() const noexcept { return moves.empty(); }
+  /// The position of a node of either ring. O(log nodes).
+  PlanNode position(std::string_view id) const noexcept;
 };
 
 /// The figures of a plan. Fractions of all (key, replica) pairs, as DiffStats.
 struct PlanStats {
-  DiffStats ring;                    ///< moved, lower bound, ideal, excess, per node
+  DiffStats ring;  ///< moved, lower bound, ideal, excess, per node
   std::size_t arcs = 0;
-  std::uint64_t estimated_moves = 0; ///< moved_fraction of `keys` x R
+  std::uint64_t estimated_moves = 0;  ///< moved_fraction of `keys` x R
   std::uint64_t estimated_bytes = 0;
 };
 

@@ -8,51 +8,19 @@
 #include <vector>
 
 #include "rebalance/move_control.h"
+#include "rebalance/move_report.h"
 #include "rebalance/rebalance_plan.h"
 #include "shard/vector_router.h"
 
 namespace annulus {
 
-enum class ResizeOutcome : std::uint8_t {
-  kCompleted,    ///< the target serves, and nobody holds what it does not own
-  kNothingToDo,  ///< the declared ring serves already
-  kAborted,      ///< the old ring serves, as before; what had been copied is dropped
-  kBlocked,      ///< a shard is missing: `message` says which. Execute again to go on, or abort
-};
-
-std::string_view to_string(ResizeOutcome outcome) noexcept;
-
-/// What one node took and gave.
-struct NodeFlow {
-  std::string id;
-  std::uint64_t copied_in = 0;
-  std::uint64_t copied_out = 0;
-  std::uint64_t dropped = 0;
-};
-
-/// The account of a resize. Counts are of (key, node) pairs with a live record unless said otherwise.
-struct ResizeReport {
-  ResizeOutcome outcome = ResizeOutcome::kNothingToDo;
-  ResizeStage stage = ResizeStage::kNone;   ///< where it stands: kNone when it is over
-  std::string message;                      ///< of a blocked resize: why, and what to do
-  std::uint64_t keys = 0;                   ///< live keys when it began
-  std::uint64_t lower_bound = 0;            ///< pairs that any executor must copy: counted key by key with both rings' own walks
-  std::uint64_t moved = 0;                  ///< pairs copied, recopied ones included
+/// The account of a resize of vectors. Pairs have a live record.
+struct ResizeReport : MoveReport {
   std::uint64_t moved_tombstones = 0;
-  std::uint64_t already_there = 0;          ///< records which live writes, or an earlier run, had brought already
-  std::uint64_t recopied = 0;               ///< records found old or missing when verified, copied again
-  std::uint64_t verified = 0;               ///< pairs found at least as new at the target as at the source
-  std::uint64_t checked_before_drop = 0;    ///< pairs found at the new owners again, just before the old copy was dropped
-  std::uint64_t lost = 0;                   ///< records that the new owners lack; their old copies are kept. Zero
-  std::uint64_t dropped = 0;
-  std::uint64_t lossy_copies = 0;           ///< pairs copied from a lossy index by decoding: the vector is an approximation
-  std::uint64_t bytes = 0;                  ///< sent
-  double moved_fraction = 0;                ///< moved / (keys x R), the new R
-  double lower_bound_fraction = 0;          ///< lower_bound / (keys x R)
-  double seconds = 0;
-  std::vector<NodeFlow> nodes;              ///< sorted by id
-  std::vector<std::string> warnings;        ///< of the plan, and of shards that could not be cleaned
-  std::vector<SyncReport> synchronised;     ///< shards that had to be brought up to date on the way
+  std::uint64_t recopied = 0;             ///< records found old or missing when verified, copied again
+  std::uint64_t checked_before_drop = 0;  ///< pairs found at the new owners again, just before the old copy was dropped
+  std::uint64_t lossy_copies = 0;         ///< pairs copied from a lossy index by decoding: the vector is an approximation
+  std::vector<SyncReport> synchronised;   ///< shards that had to be brought up to date on the way
 };
 
 struct RebalanceOptions {
@@ -61,7 +29,8 @@ struct RebalanceOptions {
   std::size_t chunk_arcs = 64;             ///< arcs copied and verified together
 };
 
-struct ResizeMemory;
+template <typename Report>
+struct StagedMemory;
 
 /// Executes plans on one router, stage by stage (ResizeStage says what holds in each):
 ///   publish the target, so that writes go to the union, and drain; copy each arc from an owner that is up; verify that every
@@ -70,7 +39,7 @@ struct ResizeMemory;
 /// No good copy is dropped before its replacement is verified and serves. Reads and writes go on throughout.
 ///
 /// Thread-safe: pause, resume, abort, set_max_rate and progress from any thread while one executes. One execution at a time.
-class VectorRebalancer {
+class VectorRebalancer : public MoveSteering {
  public:
   explicit VectorRebalancer(VectorRouter& router, RebalanceOptions options = {});
   ~VectorRebalancer();
@@ -89,11 +58,6 @@ class VectorRebalancer {
     return execute(now, now.before);
   }
 
-  void pause() { control_.pause(); }
-  void resume() { control_.resume(); }
-  void set_max_rate(std::uint64_t bytes_per_second) { control_.set_max_rate(bytes_per_second); }
-  void set_progress(ProgressCallback callback) { control_.set_progress(std::move(callback)); }
-
   /// Takes the resize back, as long as the target does not serve yet: a running execution returns kAborted; one that is blocked
   /// is undone here. A request that reaches an execution at its very end is too late, and its report says so: kCompleted.
   /// Throws Error(kFailedPrecondition) if there is no resize, or it is past that point.
@@ -104,8 +68,7 @@ class VectorRebalancer {
 
   VectorRouter& router_;
   const RebalanceOptions options_;
-  MoveControl control_;
-  std::unique_ptr<ResizeMemory> memory_;  // of a blocked execution
+  std::unique_ptr<StagedMemory<ResizeReport>> memory_;  // of a blocked execution
 };
 
 }  // namespace annulus

@@ -1,9 +1,9 @@
-#include "rebalance/resize_run.h"
+#include "rebalance/vector_payload.h"
 
 #include <algorithm>
-#include <map>
 
 #include "core/error.h"
+#include "rebalance/pair_counter.h"
 #include "shard/synchroniser.h"
 
 namespace annulus {
@@ -12,68 +12,14 @@ namespace {
 // Records a page of the count: versions alone, so that a page is cheap.
 constexpr std::size_t kCountPage = 4096;
 
-/// The resize cannot go on now; the message says what it waits for.
-struct Blocked {
-  std::string message;
-};
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string all;
-  for (const std::string& name : names) all += (all.empty() ? "'" : ", '") + name + "'";
-  return all;
-}
-
-std::vector<PlanNode> sorted(std::vector<PlanNode> nodes) {
-  std::sort(nodes.begin(), nodes.end());
-  return nodes;
-}
-
-// By NodeIndex of `ring`: the position among the plan's nodes.
-template <typename Position>
-std::vector<PlanNode> plan_nodes_of(const ConsistentHasher& ring, Position&& position) {
-  std::vector<PlanNode> nodes;
-  for (const Node& node : ring.nodes()) nodes.push_back(position(node.id));
-  return nodes;
-}
-
 }  // namespace
-
-void ResizeRun::run() {
-  try {
-    if (cluster_.stage() == ResizeStage::kCopying) copy_and_publish();
-    if (cluster_.stage() == ResizeStage::kRetiring) {
-      drop();
-      finish();
-      report_.outcome = ResizeOutcome::kCompleted;
-    } else {
-      undo();
-      finish();
-      report_.outcome = ResizeOutcome::kAborted;
-      report_.message = "aborted on request: the old ring serves as before";
-    }
-  } catch (const Blocked& blocked) {
-    report_.outcome = ResizeOutcome::kBlocked;
-    report_.message = blocked.message;
-  }
-  report_.stage = cluster_.stage();
-}
-
-// Ends in the next stage, whichever it is.
-void ResizeRun::copy_and_publish() {
-  try {
-    copy();
-    publish();
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kAborted) throw;
-    cluster_.begin_abort();
-  }
-}
 
 // ---- counting
 
-void ResizeRun::count() {
+void VectorPayload::count() {
   control_.begin_stage("counting", 0);
   const SnapshotPtr snapshot = cluster_.pin();
+  PairCounter pairs(plan_);
   ArcSet counted;
   RecordPage page;
   for (MemberIndex m = 0; m < snapshot->members().size(); ++m) {
@@ -87,98 +33,53 @@ void ResizeRun::count() {
       for (bool more = !arcs.empty(); more;) {
         page.clear();
         more = shard.scan(arcs, at, kCountPage, ScanContents::kVersions, page);
-        count_page(page);
+        for (std::size_t i = 0; i < page.size(); ++i) {
+          if (!page[i].deleted) pairs.add(token_of_key(page[i].key));
+        }
       }
     } catch (const Error& error) {
-      warn("shard '" + shard.id() + "' could not be counted: " + error.what());
+      add_warning(report_, "shard '" + shard.id() + "' could not be counted: " + error.what());
     }
   }
-}
-
-void ResizeRun::count_page(const RecordPage& page) {
-  const auto position_of = [this](const std::string& id) { return position(id); };
-  const std::vector<PlanNode> old_name = plan_nodes_of(plan_.before, position_of);
-  const std::vector<PlanNode> new_name = plan_nodes_of(plan_.after, position_of);
-  // no more than there are nodes: a cluster may ask for as many replicas as it likes
-  std::vector<NodeIndex> old_set(std::min(plan_.replicas_before, plan_.before.num_nodes()));
-  std::vector<NodeIndex> new_set(std::min(plan_.replicas_after, plan_.after.num_nodes()));
-  for (std::size_t i = 0; i < page.size(); ++i) {
-    if (page[i].deleted) continue;
-    const Token token = token_of_key(page[i].key);
-    const std::size_t olds = plan_.before.replicas(token, old_set);
-    const std::size_t news = plan_.after.replicas(token, new_set);
-    std::size_t stays = 0;
-    for (std::size_t a = 0; a < news; ++a) {
-      for (std::size_t b = 0; b < olds; ++b) stays += new_name[new_set[a]] == old_name[old_set[b]] ? 1 : 0;
-    }
-    ++report_.keys;
-    report_.lower_bound += news - stays;
-    memory_.to_drop += olds - stays;
-  }
+  report_.keys = pairs.keys();
+  report_.lower_bound = pairs.to_copy();
+  memory_.to_drop = pairs.to_drop();
 }
 
 // ---- stage kCopying
 
-// Calls work(ends, chunk) for the moves that have the same ends, chunk by chunk.
-template <typename Ends, typename Work>
-void ResizeRun::by_chunks(const std::vector<std::pair<Ends, std::size_t>>& moves, Work&& work) {
-  std::map<Ends, std::vector<std::size_t>> groups;
-  for (const auto& [ends, move] : moves) groups[ends].push_back(move);
-  for (const auto& [ends, group] : groups) {
-    for (std::size_t begin = 0; begin < group.size(); begin += options_.chunk_arcs) {
-      work(ends, Moves(group).subspan(begin, std::min(options_.chunk_arcs, group.size() - begin)));
-    }
-  }
-}
-
-void ResizeRun::copy() {
-  control_.begin_stage("copying", report_.lower_bound);
-  using Ends = std::pair<std::vector<PlanNode>, std::vector<PlanNode>>;  // sources, targets
-  std::vector<std::pair<Ends, std::size_t>> open;
-  for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
-    const ArcMove& move = plan_.moves[i];
-    if (memory_.copied[i] || move.targets.empty() || move.sources.empty()) continue;
-    open.push_back({{sorted(move.sources), sorted(move.targets)}, i});
-  }
-  by_chunks(open, [this](const Ends& ends, Moves chunk) { copy_chunk(ends.first, ends.second, chunk); });
-}
-
-// Copies from one source after the other until one can be read to the end and is dominated.
-void ResizeRun::copy_chunk(const std::vector<PlanNode>& sources, const std::vector<PlanNode>& targets, Moves chunk) {
+void VectorPayload::copy(const std::vector<PlanNode>& sources, const std::vector<PlanNode>& targets, MoveChunk chunk) {
   std::vector<std::shared_ptr<Shard>> receivers;
   for (const PlanNode target : targets) receivers.push_back(require_up(plan_.nodes[target]));
   const std::vector<Arc> arcs = arcs_of(chunk);
-  std::string reason = "none of its holders " + listed(names(sources)) + " is up; bring one up";
+  std::string reason = "none of its holders " + quoted_list(names(sources)) + " is up; bring one up";
   for (const PlanNode node : least_used_first(sources)) {
     const std::shared_ptr<Shard> source = if_up(plan_.nodes[node]);
     if (source == nullptr) continue;
     try {
       // page by page, so that what a failure or an abort cuts short is in the report too
       const bool lossless = source->lossless();
-      copy_arcs(*source, receivers, arcs, options_.page_records, [&](const CopyCounts& page) {
+      copy_arcs(*source, receivers, arcs, page_records_, [&](const CopyCounts& page) {
         account(page, lossless, node, targets);
         control_.step(page.copied + page.already_there, page.bytes);
       });
       // it may have fallen behind while it was read: then others hold newer records
       if (if_up(plan_.nodes[node]) == nullptr) continue;
-      const CopyCounts verified = verify_dominance(*source, receivers, arcs, options_.page_records, [&](const CopyCounts& page) {
+      const CopyCounts verified = verify_dominance(*source, receivers, arcs, page_records_, [&](const CopyCounts& page) {
         account(page, lossless, node, targets);
         control_.step(0, page.bytes);
       });
-      if (verified.missing == 0) {
-        for (const std::size_t i : chunk) memory_.copied[i] = true;
-        return;
-      }
+      if (verified.missing == 0) return;
       reason = std::to_string(verified.missing) + " records are still missing after copying them";
     } catch (const CopyError& error) {
       reason = error.what();
       if (error.shard() != source->id()) break;  // a receiver: another source does not help
     }
   }
-  throw Blocked{"an arc cannot be copied to " + listed(names(targets)) + ": " + reason + "; then execute again, or abort"};
+  throw Blocked{"an arc cannot be copied to " + quoted_list(names(targets)) + ": " + reason + "; then execute again, or abort"};
 }
 
-void ResizeRun::account(const CopyCounts& counts, bool lossless, PlanNode source, const std::vector<PlanNode>& targets) {
+void VectorPayload::account(const CopyCounts& counts, bool lossless, PlanNode source, const std::vector<PlanNode>& targets) {
   report_.moved += counts.copied;
   report_.moved_tombstones += counts.copied_tombstones;
   report_.already_there += counts.already_there;
@@ -192,7 +93,7 @@ void ResizeRun::account(const CopyCounts& counts, bool lossless, PlanNode source
   report_.nodes[targets.front()].copied_in += counts.copied % targets.size();
 }
 
-void ResizeRun::publish() {
+void VectorPayload::publish() {
   std::vector<std::string> gaining;
   for (const ArcMove& move : plan_.moves) {
     for (const PlanNode target : move.targets) gaining.push_back(plan_.nodes[target]);
@@ -207,24 +108,13 @@ void ResizeRun::publish() {
 
 // ---- stage kRetiring
 
-void ResizeRun::drop() {
-  control_.begin_stage("dropping", memory_.to_drop);
-  std::vector<std::pair<DropEnds, std::size_t>> open;
-  for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
-    for (const PlanNode node : plan_.moves[i].drops) open.push_back({{node, sorted(plan_.moves[i].owners)}, i});
-  }
-  by_chunks(open, [this](const DropEnds& ends, Moves chunk) {
-    control_.step(drop_chunk(ends.first, ends.second, chunk), 0, false);
-  });
-}
-
-std::uint64_t ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& owners, Moves chunk) {
+std::uint64_t VectorPayload::drop(PlanNode node, const std::vector<PlanNode>& owners, MoveChunk chunk) {
   const std::string& id = plan_.nodes[node];
   // One that is down is cleaned when it comes back: it is synchronised before it serves.
   if (cluster_.health(id) == ShardHealth::kDown) {
     require_witness(id, owners);
     uncleaned_.push_back(id);
-    warn("shard '" + id + "' is down and keeps rows that it does not own any more, until it is brought up");
+    add_warning(report_, "shard '" + id + "' is down and keeps rows that it does not own any more, until it is brought up");
     return 0;
   }
   const std::shared_ptr<Shard> old = member(id);
@@ -244,14 +134,14 @@ std::uint64_t ResizeRun::drop_chunk(PlanNode node, const std::vector<PlanNode>& 
     return dropped;
   } catch (const std::exception& error) {
     require_witness(id, owners);
-    warn("shard '" + id + "' could not be cleaned: " + error.what());
+    add_warning(report_, "shard '" + id + "' could not be cleaned: " + error.what());
     uncleaned_.push_back(id);
     return 0;
   }
 }
 
 // Those that could not be cleaned are behind when the stage ends; those of them that answer are cleaned at once.
-void ResizeRun::finish() {
+void VectorPayload::finish() {
   std::sort(uncleaned_.begin(), uncleaned_.end());
   uncleaned_.erase(std::unique(uncleaned_.begin(), uncleaned_.end()), uncleaned_.end());
   cluster_.finish(uncleaned_);
@@ -262,23 +152,23 @@ void ResizeRun::finish() {
 
 // Taken back, a node leaves with what it alone may have been given while those who serve were away. One of them that is up has
 // it: a shard comes up only after it has asked this one.
-void ResizeRun::require_witness(const std::string& id, const std::vector<PlanNode>& owners) const {
+void VectorPayload::require_witness(const std::string& id, const std::vector<PlanNode>& owners) const {
   if (cluster_.stage() != ResizeStage::kAborting) return;
   for (const PlanNode owner : owners) {
     if (cluster_.health(plan_.nodes[owner]) == ShardHealth::kUp) return;
   }
   throw Blocked{"'" + id + "' cannot be reached and may hold the only copies of some writes, because none of their owners " +
-                listed(names(owners)) + " is up; bring one of them up, and execute again"};
+                quoted_list(names(owners)) + " is up; bring one of them up, and execute again"};
 }
 
 // Returns if what `old` holds of `arcs` is at every keeper that answers, which is at least one; or if it holds nothing.
-void ResizeRun::check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs) {
+void VectorPayload::check_before_drop(const Shard& old, std::vector<std::shared_ptr<Shard>> keepers, std::span<const Arc> arcs) {
   const std::vector<ArcDigest> held = old.digest(arcs);
   if (std::all_of(held.begin(), held.end(), [](const ArcDigest& digest) { return digest.records() == 0; })) return;
   std::string reason = "none of them is up";
   while (!keepers.empty()) {
     try {
-      const CopyCounts checked = verify_dominance(old, keepers, arcs, options_.page_records);
+      const CopyCounts checked = verify_dominance(old, keepers, arcs, page_records_);
       report_.checked_before_drop += checked.verified;
       report_.recopied += checked.recopied;
       report_.moved += checked.copied;
@@ -296,42 +186,27 @@ void ResizeRun::check_before_drop(const Shard& old, std::vector<std::shared_ptr<
                 "); bring them up and execute again"};
 }
 
-// ---- stage kAborting
-
-// The reverse of copy: who was to gain drops, and who serves vouches for it. Waits for no throttle and no pause.
-void ResizeRun::undo() {
-  std::vector<std::pair<DropEnds, std::size_t>> open;
-  for (std::size_t i = 0; i < plan_.moves.size(); ++i) {
-    for (const PlanNode node : plan_.moves[i].targets) open.push_back({{node, sorted(plan_.moves[i].sources)}, i});
-  }
-  by_chunks(open, [this](const DropEnds& ends, Moves chunk) { drop_chunk(ends.first, ends.second, chunk); });
-}
-
 // ---- shards and names
 
-std::vector<Arc> ResizeRun::arcs_of(Moves chunk) const {
+std::vector<Arc> VectorPayload::arcs_of(MoveChunk chunk) const {
   std::vector<Arc> arcs;
   for (const std::size_t i : chunk) arcs.push_back(plan_.moves[i].arc);
   return arcs;
 }
 
-std::vector<PlanNode> ResizeRun::least_used_first(std::vector<PlanNode> nodes) const {
+std::vector<PlanNode> VectorPayload::least_used_first(std::vector<PlanNode> nodes) const {
   std::stable_sort(nodes.begin(), nodes.end(),
                    [&](PlanNode a, PlanNode b) { return report_.nodes[a].copied_out < report_.nodes[b].copied_out; });
   return nodes;
 }
 
-std::vector<std::string> ResizeRun::names(const std::vector<PlanNode>& nodes) const {
+std::vector<std::string> VectorPayload::names(const std::vector<PlanNode>& nodes) const {
   std::vector<std::string> ids;
   for (const PlanNode node : nodes) ids.push_back(plan_.nodes[node]);
   return ids;
 }
 
-PlanNode ResizeRun::position(const std::string& id) const {
-  return static_cast<PlanNode>(std::lower_bound(plan_.nodes.begin(), plan_.nodes.end(), id) - plan_.nodes.begin());
-}
-
-std::shared_ptr<Shard> ResizeRun::if_up(const std::string& id) {
+std::shared_ptr<Shard> VectorPayload::if_up(const std::string& id) {
   if (cluster_.health(id) == ShardHealth::kBehind) report_.synchronised.push_back(synchronise(cluster_, id));
   const SnapshotPtr now = cluster_.pin();
   const auto member = now->find(id);
@@ -339,7 +214,7 @@ std::shared_ptr<Shard> ResizeRun::if_up(const std::string& id) {
   return now->members()[*member].shard;
 }
 
-std::shared_ptr<Shard> ResizeRun::require_up(const std::string& id) {
+std::shared_ptr<Shard> VectorPayload::require_up(const std::string& id) {
   std::shared_ptr<Shard> shard = if_up(id);
   if (shard != nullptr) return shard;
   const bool told = !report_.synchronised.empty() && report_.synchronised.back().shard == id;
@@ -347,15 +222,9 @@ std::shared_ptr<Shard> ResizeRun::require_up(const std::string& id) {
                 (told ? " (" + report_.synchronised.back().waits_for + ")" : "") + "; bring it up and execute again, or abort"};
 }
 
-std::shared_ptr<Shard> ResizeRun::member(const std::string& id) const {
+std::shared_ptr<Shard> VectorPayload::member(const std::string& id) const {
   const SnapshotPtr now = cluster_.pin();
   return now->members()[*now->find(id)].shard;
-}
-
-void ResizeRun::warn(std::string message) {
-  if (std::find(report_.warnings.begin(), report_.warnings.end(), message) == report_.warnings.end()) {
-    report_.warnings.push_back(std::move(message));
-  }
 }
 
 }  // namespace annulus
