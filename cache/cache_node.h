@@ -80,6 +80,8 @@ struct CacheCursor {
 /// Generation: a number that changes whenever the node may have lost writes that it took, or missed some. What is copied from
 /// another node is written with the generation which the copier read *before* it read the source; a node of another
 /// generation by then refuses it. So a copy that was on its way meanwhile cannot bring back what was overwritten.
+/// A put that is fresh carries the generation too, read before its version was drawn: it may have been overtaken by a newer
+/// write that the node missed.
 /// Keys: 1 to kMaxKeyBytes bytes, values up to kMaxCacheValueBytes, both any bytes; checked by the caller.
 /// Thread-safe. Calls throw Error(kUnavailable) when the node is out of reach: some writes may then have been taken.
 class CacheNode {
@@ -95,7 +97,7 @@ class CacheNode {
   /// entries[i] for keys[i]; resized by the call. One round trip where there is a network.
   virtual void get(std::span<const KeyView> keys, std::vector<std::optional<CacheEntry>>& entries) = 0;
 
-  /// Takes what is newer than all it knows of the key. `only_in`: the write is a copy, see above; nothing: it is fresh.
+  /// Takes what is newer than all it knows of the key. `only_in`: and only if the node is of this generation when it takes it.
   virtual CacheOutcome write(const CacheWrite& write, std::optional<std::uint64_t> only_in = std::nullopt) = 0;
 
   /// outcomes[i] for writes[i], applied in order; resized by the call. One round trip where there is a network.
@@ -118,6 +120,9 @@ class CacheNode {
   virtual void invalidate() = 0;
 
   virtual CacheNodeStats stats() const = 0;
+
+  /// Whether calls wait for a network: those to several such nodes are made side by side.
+  virtual bool remote() const noexcept { return false; }
 };
 
 }  // namespace annulus
