@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -148,11 +149,13 @@ class ArtifactDistributor {
   /// kRetiring or kAborting -> kNone: hosts that own nothing leave.
   void finish();
 
+  /// Held by whoever takes the hosts through the stages: one execution at a time, whoever started it.
+  std::mutex& execution() noexcept;
   std::vector<std::shared_ptr<ArtifactHost>> hosts() const;  ///< declared or serving, sorted by id
   /// Brings the newest version of `name` from host `from` to host `to`, verified there by its content hash. Does nothing but
   /// verify if `to` has it whole. Throws Error(kUnavailable / kResourceExhausted / kDataLoss), with the failing host's id first
-  /// in the message; returns the bytes sent, 0 if it was there.
-  std::uint64_t copy(std::string_view name, std::string_view from, std::string_view to, const std::function<void(std::uint64_t bytes)>& step = {});
+  /// in the message; the exceptions of `step`, which is called with the bytes of each chunk sent, pass. Returns whether it had to be sent.
+  bool copy(std::string_view name, std::string_view from, std::string_view to, const std::function<void(std::uint64_t bytes)>& step = {});
   /// Removes every version of `name` at `host` if each of `keepers` holds the newest one whole; returns whether.
   bool drop(std::string_view name, std::string_view host, std::span<const std::string> keepers);
 
