@@ -96,4 +96,11 @@ void MoveControl::show(std::uint64_t done, std::uint64_t bytes) {
   if (callback) callback(shown);
 }
 
+MoveSteering::MoveSteering(const RebalanceOptions& options) : options_(options) {
+  if (options_.page_records == 0 || options_.chunk_arcs == 0) {
+    throw Error(ErrorCode::kInvalidArgument, "page_records and chunk_arcs must be at least 1");
+  }
+  control_.set_max_rate(options_.max_bytes_per_second);
+}
+
 }  // namespace annulus

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -19,6 +20,13 @@ struct MoveProgress {
   std::uint64_t bytes = 0;           ///< sent in all
   double seconds = 0;                ///< since the start
   double eta_seconds = 0;            ///< of this stage, at the rate so far; 0 when unknown
+};
+
+/// How a move goes about its work.
+struct RebalanceOptions {
+  std::uint64_t max_bytes_per_second = 0;  ///< 0: no limit
+  std::size_t page_records = 256;          ///< records or entries a copy step: what a shard's lock is held for
+  std::size_t chunk_arcs = 64;             ///< arcs copied and verified together
 };
 
 using ProgressCallback = std::function<void(const MoveProgress&)>;
@@ -65,6 +73,9 @@ class MoveControl {
 /// How a rebalancer of any kind is steered while it executes: from any thread.
 class MoveSteering {
  public:
+  /// Throws Error(kInvalidArgument) for pages or chunks of nothing.
+  explicit MoveSteering(const RebalanceOptions& options);
+
   void pause() { control_.pause(); }
   void resume() { control_.resume(); }
   /// Bytes per second from now on; 0: no limit.
@@ -75,6 +86,7 @@ class MoveSteering {
  protected:
   ~MoveSteering() = default;
 
+  const RebalanceOptions options_;
   MoveControl control_;
 };
 

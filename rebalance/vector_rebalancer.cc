@@ -13,12 +13,7 @@ StagedState state_of(const VectorRouter& router) {
 
 }  // namespace
 
-VectorRebalancer::VectorRebalancer(VectorRouter& router, RebalanceOptions options) : router_(router), options_(options) {
-  if (options_.page_records == 0 || options_.chunk_arcs == 0) {
-    throw Error(ErrorCode::kInvalidArgument, "page_records and chunk_arcs must be at least 1");
-  }
-  control_.set_max_rate(options_.max_bytes_per_second);
-}
+VectorRebalancer::VectorRebalancer(VectorRouter& router, RebalanceOptions options) : MoveSteering(options), router_(router) {}
 
 VectorRebalancer::~VectorRebalancer() = default;
 

@@ -23,12 +23,6 @@ struct ResizeReport : MoveReport {
   std::vector<SyncReport> synchronised;   ///< shards that had to be brought up to date on the way
 };
 
-struct RebalanceOptions {
-  std::uint64_t max_bytes_per_second = 0;  ///< 0: no limit
-  std::size_t page_records = 256;          ///< records a copy step: what a shard's lock is held for
-  std::size_t chunk_arcs = 64;             ///< arcs copied and verified together
-};
-
 template <typename Report>
 struct StagedMemory;
 
@@ -67,7 +61,6 @@ class VectorRebalancer : public MoveSteering {
   ResizeReport execute_alone(const RebalancePlan& plan, const ConsistentHasher& before);
 
   VectorRouter& router_;
-  const RebalanceOptions options_;
   std::unique_ptr<StagedMemory<ResizeReport>> memory_;  // of a blocked execution
 };
 

@@ -1,0 +1,151 @@
+#include "rebalance/artifact_payload.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/error.h"
+#include "rebalance/pair_counter.h"
+
+namespace annulus {
+
+const ArtifactPayload::Holdings& ArtifactPayload::holdings(PlanNode node) {
+  const auto [at, is_new] = holdings_.try_emplace(node);
+  Holdings& held = at->second;
+  if (!is_new) return held;
+  const std::string& id = plan_.nodes[node];
+  try {
+    for (const std::shared_ptr<ArtifactHost>& host : artifacts_.hosts()) {
+      if (host->id() != id) continue;
+      for (ArtifactInfo& info : host->list()) {  // sorted by version within a name: the last one stays
+        std::string name = info.name;
+        held.newest.insert_or_assign(std::move(name), std::move(info));
+      }
+    }
+    for (const auto& [name, info] : held.newest) held.names.add(name);
+    held.names.seal();
+    held.in_reach = true;
+  } catch (const Error& error) {
+    held.problem = error.what();
+  }
+  return held;
+}
+
+void ArtifactPayload::count() {
+  control_.begin_stage("counting", 0);
+  std::map<std::string, ArtifactInfo, std::less<>> newest;  // of all hosts
+  for (PlanNode node = 0; node < plan_.nodes.size(); ++node) {
+    if (!plan_.before.index_of(plan_.nodes[node])) continue;
+    const Holdings& held = holdings(node);
+    if (!held.in_reach) add_warning(report_, "host '" + plan_.nodes[node] + "' could not be counted: " + held.problem);
+    for (const auto& [name, info] : held.newest) {
+      const auto at = newest.try_emplace(name, info).first;
+      if (at->second.version < info.version) at->second = info;
+    }
+  }
+  PairCounter pairs(plan_);
+  for (const auto& [name, info] : newest) {
+    if (info.kind == ArtifactKind::kBlob) pairs.add(token_of_key(name));
+  }
+  report_.keys = pairs.keys();
+  report_.lower_bound = pairs.to_copy();
+  memory_.to_drop = pairs.to_drop();
+}
+
+// ---- stage kCopying
+
+void ArtifactPayload::copy(const std::vector<PlanNode>& sources, const std::vector<PlanNode>& targets, MoveChunk chunk) {
+  const std::vector<Arc> arcs = arcs_of(chunk);
+  std::set<std::string> names;
+  std::vector<PlanNode> in_reach;
+  for (const PlanNode source : sources) {
+    const Holdings& held = holdings(source);
+    if (!held.in_reach) continue;
+    in_reach.push_back(source);
+    held.names.each(arcs, [&](const KeyCatalogue::Entry& entry) { names.insert(entry.key); });
+  }
+  if (in_reach.empty()) {
+    throw Blocked{"none of the hosts that hold an arc is in reach: " + holdings(sources.front()).problem +
+                  "; bring one of them up and execute again, or abort"};
+  }
+  for (const std::string& name : names) {
+    for (const PlanNode target : targets) copy_artifact(name, in_reach, target);
+  }
+}
+
+// From whoever holds the newest version; from the next if that one fails.
+void ArtifactPayload::copy_artifact(const std::string& name, const std::vector<PlanNode>& sources, PlanNode target) {
+  std::vector<std::pair<Version, PlanNode>> holders;
+  for (const PlanNode source : sources) {
+    const auto& newest = holdings(source).newest;
+    const auto at = newest.find(name);
+    if (at != newest.end()) holders.emplace_back(at->second.version, source);
+  }
+  std::stable_sort(holders.begin(), holders.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  const bool is_blob = holdings(holders.front().second).newest.find(name)->second.kind == ArtifactKind::kBlob;
+  std::string reason;
+  for (const auto& [version, source] : holders) {
+    if (version < holders.front().first) break;  // an older version is no replacement
+    try {
+      const bool sent = artifacts_.copy(name, plan_.nodes[source], plan_.nodes[target], [this](std::uint64_t bytes) {
+        report_.bytes += bytes;
+        control_.step(0, bytes);
+      });
+      if (is_blob) {
+        ++report_.verified;
+        ++(sent ? report_.moved : report_.already_there);
+        report_.nodes[source].copied_out += sent ? 1 : 0;
+        report_.nodes[target].copied_in += sent ? 1 : 0;
+        control_.step(1, 0);
+      }
+      return;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kAborted) throw;
+      reason = error.what();
+    }
+  }
+  throw Blocked{"'" + name + "' cannot be copied to '" + plan_.nodes[target] + "': " + reason + "; then execute again, or abort"};
+}
+
+void ArtifactPayload::publish() {
+  control_.step(0, 0);  // the last moment for an abort
+  artifacts_.publish_target();
+  holdings_.clear();
+}
+
+void ArtifactPayload::begin_abort() {
+  artifacts_.begin_abort();
+  holdings_.clear();
+}
+
+// ---- stages kRetiring and kAborting
+
+std::uint64_t ArtifactPayload::drop(PlanNode node, const std::vector<PlanNode>& owners, MoveChunk chunk) {
+  const std::string& id = plan_.nodes[node];
+  const Holdings& held = holdings(node);
+  if (!held.in_reach) {
+    add_warning(report_, "host '" + id + "' is out of reach and keeps artifacts that it does not own any more, until a repair: " +
+                             held.problem);
+    return 0;
+  }
+  std::vector<std::string> keepers;
+  for (const PlanNode owner : owners) keepers.push_back(plan_.nodes[owner]);
+  std::uint64_t dropped = 0;
+  held.names.each(arcs_of(chunk), [&](const KeyCatalogue::Entry& entry) {
+    if (!artifacts_.drop(entry.key, id, keepers)) {
+      throw Blocked{"'" + id + "' keeps '" + entry.key + "', because its owners " + quoted_list(keepers) +
+                    " do not all hold it whole; bring them up, repair, and execute again"};
+    }
+    if (held.newest.find(entry.key)->second.kind == ArtifactKind::kBlob) ++dropped;
+  });
+  report_.dropped += dropped;
+  report_.nodes[node].dropped += dropped;
+  return dropped;
+}
+
+std::vector<Arc> ArtifactPayload::arcs_of(MoveChunk chunk) const {
+  std::vector<Arc> arcs;
+  for (const std::size_t i : chunk) arcs.push_back(plan_.moves[i].arc);
+  return arcs;
+}
+
+}  // namespace annulus
