@@ -44,7 +44,7 @@ void ArtifactPayload::count() {
   }
   PairCounter pairs(plan_);
   for (const auto& [name, info] : newest) {
-    if (info.kind == ArtifactKind::kBlob) pairs.add(token_of_key(name));
+    if (info.kind != ArtifactKind::kErased) pairs.add(token_of_key(name));
   }
   report_.keys = pairs.keys();
   report_.lower_bound = pairs.to_copy();
@@ -81,7 +81,7 @@ void ArtifactPayload::copy_artifact(const std::string& name, const std::vector<P
     if (at != newest.end()) holders.emplace_back(at->second.version, source);
   }
   std::stable_sort(holders.begin(), holders.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-  const bool is_blob = holdings(holders.front().second).newest.find(name)->second.kind == ArtifactKind::kBlob;
+  const bool is_blob = holdings(holders.front().second).newest.find(name)->second.kind != ArtifactKind::kErased;
   std::string reason;
   for (const auto& [version, source] : holders) {
     if (version < holders.front().first) break;  // an older version is no replacement
@@ -135,7 +135,7 @@ std::uint64_t ArtifactPayload::drop(PlanNode node, const std::vector<PlanNode>& 
       throw Blocked{"'" + id + "' keeps '" + entry.key + "', because its owners " + quoted_list(keepers) +
                     " do not all hold it whole; bring them up, repair, and execute again"};
     }
-    if (held.newest.find(entry.key)->second.kind == ArtifactKind::kBlob) ++dropped;
+    if (held.newest.find(entry.key)->second.kind != ArtifactKind::kErased) ++dropped;
   });
   report_.dropped += dropped;
   report_.nodes[node].dropped += dropped;
