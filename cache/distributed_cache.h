@@ -28,6 +28,7 @@ struct DistributedCacheOptions {
   std::uint32_t writer = 0;  ///< number of this process, part of versions: different for processes that share nodes
   /// How long the tombstone of an erase is kept. Longer than any copy between nodes is under way.
   std::chrono::milliseconds tombstone_life = std::chrono::minutes(10);
+  std::function<CacheTime()> now = {};  ///< tells the time (tests); nothing: the system's
 };
 
 /// One entry to put. Views: the caller keeps them alive during the call.
@@ -39,18 +40,18 @@ struct CacheItem {
 
 /// Counts since the cache was made.
 struct DistributedCacheStats {
-  std::uint64_t hits = 0;            ///< keys found, at whichever replica
+  std::uint64_t hits = 0;  ///< keys found, at whichever replica
   std::uint64_t misses = 0;
-  std::uint64_t node_failures = 0;   ///< calls to a node that failed, or were not made because it is out of reach
-  std::uint64_t repairs = 0;         ///< entries written to a replica that lacked them, because a read found them at another
-  std::uint64_t computations = 0;    ///< calls of a `compute`
-  std::uint64_t joined = 0;          ///< callers of get_or_compute who waited for another's computation
+  std::uint64_t node_failures = 0;  ///< calls to a node that failed, or were not made because it is out of reach
+  std::uint64_t repairs = 0;        ///< entries written to a replica that lacked them, because a read found them at another
+  std::uint64_t computations = 0;   ///< calls of a `compute`
+  std::uint64_t joined = 0;         ///< callers of get_or_compute who waited for another's computation
   struct Node {
     std::string id;
     bool waits_for_invalidation = false;  ///< missed a write: holds nothing that is used, until it can be told to start anew
     CacheNodeStats stats;
   };
-  std::vector<Node> nodes;           ///< every member, sorted by id
+  std::vector<Node> nodes;  ///< every member, sorted by id
 };
 
 /// Places cache entries (model responses, embeddings) on nodes by a consistent-hash ring.
@@ -82,9 +83,9 @@ class DistributedCache {
   /// Throws Error(kAlreadyExists) if the id is taken (also by a node that was detached and not yet dropped, unless it is the same
   /// object: then it comes back with what it holds); what ConsistentHasher::add_node throws.
   void attach_node(std::shared_ptr<CacheNode> node, double weight = 1.0, std::string zone = {});
-  void detach_node(std::string_view id);                     ///< Throws Error(kNotFound).
-  void set_weight(std::string_view id, double weight);       ///< Throws Error(kNotFound), Error(kInvalidArgument).
-  void set_replicas(std::size_t replicas);                   ///< Throws Error(kInvalidArgument) for 0.
+  void detach_node(std::string_view id);                ///< Throws Error(kNotFound).
+  void set_weight(std::string_view id, double weight);  ///< Throws Error(kNotFound), Error(kInvalidArgument).
+  void set_replicas(std::size_t replicas);              ///< Throws Error(kInvalidArgument) for 0.
 
   ConsistentHasher ring() const;
   std::size_t replicas() const;
