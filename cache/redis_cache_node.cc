@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <charconv>
-#include <mutex>
 #include <utility>
 
 #include "cache/redis_connection.h"
@@ -13,68 +12,14 @@
 #include "cache/redis_pool.h"
 #include "cache/redis_scripts.h"
 #include "cache/redis_sweep.h"
+#include "cache/redis_trips.h"
+#include "cache/redis_writer.h"
 #include "core/error.h"
 
 namespace annulus {
 namespace {
 
-constexpr std::size_t kKeysPerCommand = 64;  // of those in one command: other clients wait for as long
-constexpr std::size_t kBytesPerCommand = std::size_t{1} << 20;
-constexpr int kGenerationChanges = 4;                           // that a fresh write follows
-constexpr std::int64_t kLongestLifeMs = std::int64_t{1} << 46;  // some 2,000 years; Redis takes no sum over 2^63
-
-/// Items [begin, end) of a batch, which are one command.
-struct Part {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-};
-
-/// Cuts items into parts, and those into trips. `bytes_of(i)`: what item i adds.
-template <class BytesOf>
-std::vector<std::vector<Part>> cut_into_trips(std::size_t count, BytesOf bytes_of) {
-  std::vector<std::vector<Part>> trips;
-  std::size_t trip_items = 0;
-  std::size_t trip_bytes = 0;
-  std::size_t part_bytes = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t bytes = bytes_of(i);
-    const bool new_trip =
-        trips.empty() || trip_items == RedisCacheNode::kKeysPerTrip || trip_bytes + bytes > RedisCacheNode::kBytesPerTrip;
-    if (new_trip) {
-      trips.emplace_back();
-      trip_items = trip_bytes = 0;
-    }
-    std::vector<Part>& parts = trips.back();
-    if (parts.empty() || i - parts.back().begin == kKeysPerCommand || part_bytes + bytes > kBytesPerCommand) {
-      parts.push_back({i, i});
-      part_bytes = 0;
-    }
-    ++parts.back().end;
-    ++trip_items;
-    trip_bytes += bytes;
-    part_bytes += bytes;
-  }
-  return trips;
-}
-
-/// The names of the entries of keys [begin, end), as long as it lives.
-class EntryNames {
- public:
-  template <class KeyOf>
-  EntryNames(const RedisGenerationState& state, const Part& part, KeyOf key_of) {
-    names_.reserve(part.end - part.begin);
-    for (std::size_t i = part.begin; i < part.end; ++i) {
-      std::string& name = names_.emplace_back();
-      name.reserve(state.entries.size() + key_of(i).size());
-      name.append(state.entries).append(key_of(i));
-    }
-  }
-
-  void append_to(std::vector<std::string_view>& command) const { command.insert(command.end(), names_.begin(), names_.end()); }
-
- private:
-  std::vector<std::string> names_;
-};
+constexpr int kGenerationChanges = 4;  // that forgetting follows
 
 struct Counters {
   std::atomic<std::uint64_t> hits{0};
@@ -100,11 +45,9 @@ class RedisCacheNode::Impl {
   }
 
   std::uint64_t generation() {
-    RedisGenerationPtr state = generation_.state();
-    if (state) return state->epoch;
+    if (const RedisGenerationPtr state = generation_.state()) return state->number;
     check();
-    state = generation_.state();
-    return state->epoch;
+    return generation_.state()->number;
   }
 
   void invalidate() {
@@ -112,12 +55,11 @@ class RedisCacheNode::Impl {
   }
 
   void get(std::span<const KeyView> keys, std::vector<std::optional<CacheEntry>>& entries) {
-    const auto trips = cut_into_trips(keys.size(), [&](std::size_t i) { return keys[i].size(); });
     std::uint64_t expired = 0;
     pool_.run([&](RedisConnection& connection) {
       entries.assign(keys.size(), std::nullopt);
       expired = 0;
-      for (const std::vector<Part>& parts : trips) expired += read_trip(connection, keys, parts, entries);
+      for (const RedisTrip& trip : trips_of(keys)) expired += read_trip(connection, keys, trip, entries);
     });
     const auto hits =
         static_cast<std::uint64_t>(std::ranges::count_if(entries, [](const auto& entry) { return entry.has_value(); }));
@@ -128,22 +70,17 @@ class RedisCacheNode::Impl {
 
   void write(std::span<const CacheWrite> writes, std::vector<CacheOutcome>& outcomes, std::optional<std::uint64_t> only_in) {
     outcomes.assign(writes.size(), CacheOutcome::kSuperseded);
-    generation();
-    if (!has_ended(only_in, *generation_.state())) {
-      const auto trips = cut_into_trips(
-          writes.size(), [&](std::size_t i) { return writes[i].key.size() + writes[i].value.size() + RedisValueHeader::kBytes; });
-      pool_.run([&](RedisConnection& connection) {
-        for (const std::vector<Part>& parts : trips) write_trip(connection, writes, parts, outcomes, only_in);
-      });
+    // What is of a generation that has ended need not be sent.
+    if (!only_in || *only_in == kUnknownGeneration || *only_in == generation()) {
+      pool_.run([&](RedisConnection& connection) { writer_.write(connection, writes, outcomes, only_in); });
     }
     for (const CacheOutcome outcome : outcomes) ++counters_.outcomes[static_cast<std::size_t>(outcome)];
   }
 
   std::uint64_t forget(std::span<const KeyView> keys) {
-    const auto trips = cut_into_trips(keys.size(), [&](std::size_t i) { return keys[i].size(); });
     return pool_.run([&](RedisConnection& connection) {
       std::uint64_t live = 0;
-      for (const std::vector<Part>& parts : trips) live += forget_trip(connection, keys, parts);
+      for (const RedisTrip& trip : trips_of(keys)) live += forget_trip(connection, keys, trip);
       return live;
     });
   }
@@ -188,52 +125,39 @@ class RedisCacheNode::Impl {
   }
 
  private:
-  CacheTime now() const { return options_.now ? options_.now() : CacheClock::now(); }
+  static std::vector<RedisTrip> trips_of(std::span<const KeyView> keys) {
+    return cut_into_trips(keys.size(), kKeysPerTrip, kBytesPerTrip, [&](std::size_t i) { return keys[i].size(); });
+  }
 
   std::unique_ptr<RedisConnection> connect() {
     auto connection = std::make_unique<RedisConnection>(options_);
     generation_.agree(*connection);
-    connection->append({"SCRIPT", "LOAD", redis_scripts::kWrite});
-    connection->send();
-    const RedisReply reply = connection->receive_value();
-    const std::lock_guard lock(script_mutex_);
-    write_script_ = text_of(*reply);
+    writer_.load_script(*connection);
     return connection;
   }
 
-  std::string write_script() const {
-    const std::lock_guard lock(script_mutex_);
-    return write_script_;
-  }
-
-  /// Fills entries of the parts; returns how many had expired. Parts that found another generation are asked for once more.
-  std::uint64_t read_trip(RedisConnection& connection, std::span<const KeyView> keys, std::vector<Part> parts,
+  /// Fills entries of the trip; returns how many had expired. Parts that found another generation are asked for once more.
+  std::uint64_t read_trip(RedisConnection& connection, std::span<const KeyView> keys, RedisTrip trip,
                           std::vector<std::optional<CacheEntry>>& entries) {
     std::uint64_t expired = 0;
-    for (int attempt = 0; attempt < 2 && !parts.empty(); ++attempt) {
+    for (int attempt = 0; attempt < 2 && !trip.empty(); ++attempt) {
       const RedisGenerationPtr state = attempt == 0 ? generation_.state() : generation_.agree(connection);
-      for (const Part& part : parts) {
+      const auto append = [&](const RedisPart& part) {
+        const std::vector<std::string> names = entry_names(*state, part, [&](std::size_t i) { return keys[i]; });
         std::vector<std::string_view> command{"MGET", names_.generation()};
-        const EntryNames names(*state, part, [&](std::size_t i) { return keys[i]; });
-        names.append_to(command);
+        command.insert(command.end(), names.begin(), names.end());
         connection.append(command);
-      }
-      RedisSweep::Step sweep(sweep_, connection, *state);
-      connection.send();
-      std::vector<Part> again;
-      for (const Part& part : parts) {
-        const RedisReply reply = connection.receive_value();
-        if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + part.end - part.begin) connection.fail_unexpected("MGET");
-        if (text_of(*reply->element[0]) != state->record) {
-          again.push_back(part);
-          continue;
+      };
+      const auto take = [&](const RedisPart& part, const redisReply& reply) {
+        if (is_error(reply)) connection.fail(reply);
+        if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 1 + part.size()) connection.fail_unexpected("MGET");
+        if (text_of(*reply.element[0]) != state->record) return false;
+        for (std::size_t i = 0; i < part.size(); ++i) {
+          entries[part.begin + i] = entry_of(text_of(*reply.element[1 + i]), expired);
         }
-        for (std::size_t i = part.begin; i < part.end; ++i) {
-          entries[i] = entry_of(text_of(*reply->element[1 + i - part.begin]), expired);
-        }
-      }
-      sweep.receive();
-      parts = std::move(again);
+        return true;
+      };
+      trip = make_trip(connection, sweep_, *state, trip, append, take);
     }
     return expired;
   }
@@ -241,126 +165,37 @@ class RedisCacheNode::Impl {
   std::optional<CacheEntry> entry_of(std::string_view bytes, std::uint64_t& expired) const {
     const std::optional<RedisValueHeader> header = parse_header(bytes);
     if (!header || header->kind == CacheWriteKind::kErase) return std::nullopt;
-    if (header->expires != kNeverExpires && header->expires <= now()) {
+    if (header->expires != kNeverExpires && header->expires <= options_.time()) {
       ++expired;
       return std::nullopt;
     }
     return CacheEntry{std::string(bytes.substr(RedisValueHeader::kBytes)), header->version, header->expires};
   }
 
-  /// Whether all that the node held in generation `only_in` is gone.
-  static bool has_ended(std::optional<std::uint64_t> only_in, const RedisGenerationState& state) {
-    return only_in && *only_in != 0 && *only_in < state.since;
-  }
-
-  /// A write follows the generation where it changes, unless it may only be made in the one that ended: what was older than it
-  /// is gone then. Where it is of this one, and from before a version was forgotten (or before any was known), it could bring back
-  /// what was overwritten, and what is older than it may be there still: it is made as an erase.
-  void write_trip(RedisConnection& connection, std::span<const CacheWrite> writes, std::vector<Part> parts,
-                  std::vector<CacheOutcome>& outcomes, std::optional<std::uint64_t> only_in) {
-    RedisGenerationPtr state = generation_.state();
-    bool by_source = false;  // the server forgot the script
-    for (int changes = 0; !parts.empty();) {
-      if (has_ended(only_in, *state)) return;
-      const bool as_erase = only_in && *only_in != state->epoch;
-      for (const Part& part : parts) append_writes(connection, *state, writes, part, as_erase, by_source);
-      RedisSweep::Step sweep(sweep_, connection, *state);
-      connection.send();
-      std::vector<Part> again;
-      bool changed = false;
-      for (const Part& part : parts) {
-        const RedisReply reply = connection.receive();
-        if (is_error(*reply) && text_of(*reply).starts_with("NOSCRIPT") && !by_source) {
-          again.push_back(part);
-        } else if (is_error(*reply)) {
-          connection.fail(*reply);
-        } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == -1) {
-          changed = true;
-          again.push_back(part);
-        } else {
-          read_outcomes(connection, *reply, part, as_erase, outcomes);
-        }
-      }
-      sweep.receive();
-      parts = std::move(again);
-      by_source = true;
-      if (changed) {
-        if (++changes > kGenerationChanges) connection.fail_unexpected("EVAL, for a generation that lasts,");
-        state = generation_.agree(connection);
-      }
-    }
-  }
-
-  void append_writes(RedisConnection& connection, const RedisGenerationState& state, std::span<const CacheWrite> writes,
-                     const Part& part, bool as_erase, bool by_source) const {
-    const EntryNames names(state, part, [&](std::size_t i) { return writes[i].key; });
-    const std::string script = by_source ? redis_scripts::kWrite : write_script();
-    const std::string num_keys = std::to_string(1 + part.end - part.begin);
-    std::vector<std::string_view> command{by_source ? "EVAL" : "EVALSHA", script, num_keys, names_.generation()};
-    names.append_to(command);
-    command.push_back(state.record);
-    std::vector<std::string> values;
-    values.reserve(2 * (part.end - part.begin));
-    for (std::size_t i = part.begin; i < part.end; ++i) {
-      const CacheWrite& write = writes[i];
-      const std::int64_t left = milliseconds_of(write.expires) - milliseconds_of(now());
-      // What has expired already is worth remembering only.
-      const bool is_entry = write.kind == CacheWriteKind::kPut && left > 0 && !as_erase;
-      std::string& value = values.emplace_back();
-      value.reserve(RedisValueHeader::kBytes + write.value.size());
-      append_header(value, {is_entry ? CacheWriteKind::kPut : CacheWriteKind::kErase, write.version, write.expires});
-      if (is_entry) value += write.value;
-      const std::int64_t life = std::max<std::int64_t>(as_erase ? 0 : left, options_.remembered.count());
-      values.push_back(life > kLongestLifeMs ? "0" : std::to_string(life));
-    }
-    command.insert(command.end(), values.begin(), values.end());
-    connection.append(command);
-  }
-
-  void read_outcomes(const RedisConnection& connection, const redisReply& reply, const Part& part, bool as_erase,
-                     std::vector<CacheOutcome>& outcomes) {
-    if (reply.type != REDIS_REPLY_ARRAY || reply.elements != part.end - part.begin) connection.fail_unexpected("EVALSHA");
-    bool forgot = false;
-    for (std::size_t i = part.begin; i < part.end; ++i) {
-      switch (reply.element[i - part.begin]->integer) {
-        case 0: outcomes[i] = as_erase ? CacheOutcome::kSuperseded : CacheOutcome::kStored; break;
-        case 1: outcomes[i] = CacheOutcome::kSuperseded; break;
-        default: outcomes[i] = CacheOutcome::kRejected; forgot = true;
-      }
-    }
-    if (forgot) generation_.refuse_older_copies();
-  }
-
-  std::uint64_t forget_trip(RedisConnection& connection, std::span<const KeyView> keys, std::vector<Part> parts) {
+  /// Returns how many were live. Parts that found another generation are forgotten in that one.
+  std::uint64_t forget_trip(RedisConnection& connection, std::span<const KeyView> keys, RedisTrip trip) {
     std::uint64_t live = 0;
-    for (int attempt = 0; attempt < 2 && !parts.empty(); ++attempt) {
+    const std::string time = time_bytes(options_.time());
+    const std::string expiry = time_bytes(options_.time() + options_.remembered);
+    const std::string life = std::to_string(options_.remembered.count());
+    for (int attempt = 0; !trip.empty(); ++attempt) {
+      if (attempt > kGenerationChanges) connection.fail_unexpected("EVAL, for a generation that lasts,");
       const RedisGenerationPtr state = attempt == 0 ? generation_.state() : generation_.agree(connection);
-      const std::string time = time_bytes(now());
-      const std::string expiry = time_bytes(now() + options_.remembered);
-      const std::string life = std::to_string(options_.remembered.count());
-      for (const Part& part : parts) {
-        const EntryNames names(*state, part, [&](std::size_t i) { return keys[i]; });
-        const std::string num_keys = std::to_string(1 + part.end - part.begin);
+      const auto append = [&](const RedisPart& part) {
+        const std::vector<std::string> names = entry_names(*state, part, [&](std::size_t i) { return keys[i]; });
+        const std::string num_keys = std::to_string(1 + names.size());
         std::vector<std::string_view> command{"EVAL", redis_scripts::kForget, num_keys, names_.generation()};
-        names.append_to(command);
+        command.insert(command.end(), names.begin(), names.end());
         command.insert(command.end(), {state->record, time, life, expiry});
         connection.append(command);
-      }
-      RedisSweep::Step sweep(sweep_, connection, *state);
-      connection.send();
-      std::vector<Part> again;
-      for (const Part& part : parts) {
-        const RedisReply reply = connection.receive_value();
-        if (reply->type == REDIS_REPLY_INTEGER) {
-          again.push_back(part);
-          continue;
-        }
-        if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) connection.fail_unexpected("EVAL");
-        live += static_cast<std::uint64_t>(reply->element[0]->integer);
-        if (reply->element[1]->integer != 0) generation_.refuse_older_copies();
-      }
-      sweep.receive();
-      parts = std::move(again);
+      };
+      const auto take = [&](const RedisPart&, const redisReply& reply) {
+        if (is_error(reply)) connection.fail(reply);
+        if (reply.type != REDIS_REPLY_INTEGER) connection.fail_unexpected("EVAL");
+        if (reply.integer > 0) live += static_cast<std::uint64_t>(reply.integer);
+        return reply.integer >= 0;
+      };
+      trip = make_trip(connection, sweep_, *state, trip, append, take);
     }
     return live;
   }
@@ -387,8 +222,7 @@ class RedisCacheNode::Impl {
   const RedisNames names_;
   RedisGeneration generation_{names_};
   RedisSweep sweep_{names_};
-  mutable std::mutex script_mutex_;
-  std::string write_script_;  // its name at the server
+  RedisWriter writer_{options_, names_, generation_, sweep_};
   Counters counters_;
   RedisPool pool_;
 };
@@ -447,7 +281,7 @@ std::uint64_t RedisCacheNode::generation() const noexcept {
   try {
     return impl_->generation();
   } catch (const std::exception&) {
-    return 0;  // a copy that carries it is refused, and the failure has been counted
+    return kUnknownGeneration;  // the failure has been counted
   }
 }
 

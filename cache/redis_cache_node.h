@@ -32,6 +32,8 @@ class RedisCacheNode final : public CacheNode {
   static constexpr std::size_t kKeysPerTrip = 512;
   static constexpr std::size_t kBytesPerTrip = std::size_t{4} << 20;  ///< of keys and values sent; one that is longer goes alone
 
+  static constexpr std::uint64_t kUnknownGeneration = 0;
+
   /// Does not connect: the first call does. Throws Error(kInvalidArgument) for an empty id or bad options.
   RedisCacheNode(std::string id, RedisCacheOptions options);
   ~RedisCacheNode() override;
@@ -49,8 +51,8 @@ class RedisCacheNode final : public CacheNode {
              std::optional<std::uint64_t> only_in = std::nullopt) override;
   std::uint64_t forget(std::span<const KeyView> keys) override;
   void scan(CacheCursor& cursor, std::size_t limit, std::vector<std::string>& page) override;
-  /// Counts the generations that this object has seen, and writes that a full server made it forget: no number of Redis.
-  /// Connects if nothing has yet; 0 while the server has never been in reach.
+  /// The number in Redis, as last seen. Connects if nothing has yet; kUnknownGeneration while the server has never been in reach:
+  /// of writes that carry that nothing but the version is kept, which drops what is older.
   std::uint64_t generation() const noexcept override;
   void invalidate() override;
   bool remote() const noexcept override;

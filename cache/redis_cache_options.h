@@ -44,6 +44,8 @@ struct RedisCacheOptions {
   /// does not show the password.
   static RedisCacheOptions from_url(std::string_view url);
 
+  CacheTime time() const { return now ? now() : CacheClock::now(); }
+
   /// Throws Error(kInvalidArgument) that names the option which is out of range.
   void validate() const;
 };

@@ -43,10 +43,6 @@ std::string_view text_of(const redisReply& reply) noexcept {
 
 bool is_error(const redisReply& reply) noexcept { return reply.type == REDIS_REPLY_ERROR; }
 
-bool is_out_of_memory(const redisReply& reply) noexcept {
-  return is_error(reply) && text_of(reply).find("OOM ") != std::string_view::npos;  // in a script's error not at the front
-}
-
 RedisConnection::RedisConnection(const RedisCacheOptions& options) : options_(options) {
   step("connect");
   connect();

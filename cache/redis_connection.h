@@ -34,8 +34,6 @@ using RedisReply = std::unique_ptr<redisReply, RedisReplyDeleter>;
 /// What a string, a status or an error says; empty for other replies.
 std::string_view text_of(const redisReply& reply) noexcept;
 bool is_error(const redisReply& reply) noexcept;
-/// The server has no memory left for a write.
-bool is_out_of_memory(const redisReply& reply) noexcept;
 
 /// Not for several threads at once. After an exception it must not be used again.
 class RedisConnection {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <vector>
 
 #include "cache/redis_scripts.h"
 
@@ -42,14 +41,6 @@ RedisGenerationPtr RedisGeneration::begin_new(RedisConnection& connection) {
   return agree_in_turn(connection);
 }
 
-void RedisGeneration::refuse_older_copies() {
-  const std::lock_guard lock(mutex_);
-  if (!state_) return;
-  auto state = std::make_shared<RedisGenerationState>(*state_);
-  state->epoch = ++epoch_;
-  state_ = std::move(state);
-}
-
 std::optional<std::string> RedisGeneration::read_record(RedisConnection& connection) const {
   connection.append({"GET", names_.generation()});
   connection.send();
@@ -59,44 +50,13 @@ std::optional<std::string> RedisGeneration::read_record(RedisConnection& connect
   return std::string(text_of(*reply));
 }
 
-std::string RedisGeneration::replace_record(RedisConnection& connection, const std::optional<std::string>& expected) {
-  std::string last = expected.value_or("");
+std::string RedisGeneration::replace_record(RedisConnection& connection, const std::optional<std::string>& expected) const {
   const std::string next = next_record(expected, connection.run_id());
-  while (true) {
-    connection.append({"EVAL", redis_scripts::kReplaceRecord, "1", names_.generation(), last, next});
-    connection.send();
-    const RedisReply reply = connection.receive();
-    if (is_out_of_memory(*reply) && !last.empty()) {
-      make_room(connection, last);
-      last.clear();
-      continue;
-    }
-    if (is_error(*reply)) connection.fail(*reply);
-    if (reply->type != REDIS_REPLY_STRING) connection.fail_unexpected("EVAL");
-    return std::string(text_of(*reply));
-  }
-}
-
-// A full server takes no new record. Without any, nobody reads or writes entries any more, so that they can be dropped first.
-void RedisGeneration::make_room(RedisConnection& connection, const std::string& record) const {
-  connection.append({"EVAL", redis_scripts::kDropRecord, "1", names_.generation(), record});
+  connection.append({"EVAL", redis_scripts::kReplaceRecord, "1", names_.generation(), expected.value_or(""), next});
   connection.send();
-  connection.receive_value();
-  std::string cursor = "0";
-  do {
-    connection.append({"SCAN", cursor, "MATCH", names_.all_entries(), "COUNT", "1000"});
-    connection.send();
-    const RedisReply page = connection.receive_value();
-    if (page->type != REDIS_REPLY_ARRAY || page->elements != 2) connection.fail_unexpected("SCAN");
-    cursor = text_of(*page->element[0]);
-    const redisReply& found = *page->element[1];
-    const std::string num_keys = std::to_string(1 + found.elements);
-    std::vector<std::string_view> command{"EVAL", redis_scripts::kDropWithoutRecord, num_keys, names_.generation()};
-    for (std::size_t i = 0; i < found.elements; ++i) command.push_back(text_of(*found.element[i]));
-    connection.append(command);
-    connection.send();
-    if (connection.receive_value()->integer != 1) return;  // another client has found room
-  } while (cursor != "0");
+  const RedisReply reply = connection.receive_value();
+  if (reply->type != REDIS_REPLY_STRING) connection.fail_unexpected("EVAL");
+  return std::string(text_of(*reply));
 }
 
 std::string RedisGeneration::next_record(const std::optional<std::string>& last, const std::string& run_id) const {
@@ -110,11 +70,9 @@ std::string RedisGeneration::next_record(const std::optional<std::string>& last,
 
 RedisGenerationPtr RedisGeneration::adopt(const std::string& record, std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  if (state_ && state_->record == record) return state_;
-  auto state = std::make_shared<RedisGenerationState>();
-  ++epoch_;
-  *state = {record, number, names_.entries(number), epoch_, epoch_};
-  state_ = std::move(state);
+  if (!state_ || state_->record != record) {
+    state_ = std::make_shared<const RedisGenerationState>(RedisGenerationState{record, number, names_.entries(number)});
+  }
   return state_;
 }
 

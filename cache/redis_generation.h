@@ -18,8 +18,6 @@ struct RedisGenerationState {
   std::string record;        ///< as it must stand in Redis: every read and write asks for it
   std::uint64_t number = 0;  ///< part of the entries' names
   std::string entries;       ///< names of entries begin with this
-  std::uint64_t epoch = 0;   ///< RedisCacheNode::generation()
-  std::uint64_t since = 0;   ///< the epoch when this generation was first seen
 };
 using RedisGenerationPtr = std::shared_ptr<const RedisGenerationState>;
 
@@ -39,14 +37,10 @@ class RedisGeneration {
   /// Returns a generation that began after the call did.
   RedisGenerationPtr begin_new(RedisConnection& connection);
 
-  /// The node had to forget a version: what carries the epoch of before must not be taken.
-  void refuse_older_copies();
-
  private:
   std::optional<std::string> read_record(RedisConnection& connection) const;
   /// Replaces the record `expected` (nothing: none); returns what stands there then, ours or another's.
-  std::string replace_record(RedisConnection& connection, const std::optional<std::string>& expected);
-  void make_room(RedisConnection& connection, const std::string& record) const;
+  std::string replace_record(RedisConnection& connection, const std::optional<std::string>& expected) const;
   std::string next_record(const std::optional<std::string>& last, const std::string& run_id) const;
   RedisGenerationPtr agree_in_turn(RedisConnection& connection);  // with turn_ held
   RedisGenerationPtr adopt(const std::string& record, std::uint64_t number);
@@ -55,7 +49,6 @@ class RedisGeneration {
   std::mutex turn_;  // records are read and believed one after the other, so that no older one is believed later
   mutable std::mutex mutex_;
   RedisGenerationPtr state_;
-  std::uint64_t epoch_ = 0;
 };
 
 }  // namespace annulus
