@@ -40,8 +40,8 @@ struct ArtifactHostError {
 /// What became of a put or an erase.
 struct ArtifactPutReport {
   ArtifactInfo info;
-  std::vector<std::string> replicas;        ///< hosts that hold the committed version
-  std::vector<ArtifactHostError> missed;    ///< owners that do not: repair() brings it to them
+  std::vector<std::string> replicas;      ///< hosts that hold the committed version
+  std::vector<ArtifactHostError> missed;  ///< owners that do not: repair() brings it to them
 };
 
 /// Where a get read from, and what it found on the way.
@@ -52,20 +52,37 @@ struct ArtifactGetReport {
   std::vector<ArtifactHostError> problems;  ///< owners that were out of reach, or damaged and could not be healed
 };
 
+/// An owner that missed the commit of the newest version of a name.
+struct ArtifactMiss {
+  std::string name;
+  std::string host;
+};
+
+/// What is wrong with one name at one host.
+struct ArtifactFinding {
+  std::string name;
+  std::string host;
+  std::string what;
+};
+
 /// What a verification found, or a repair did. Counts are of replicas (version, host) unless said otherwise.
 struct ArtifactCheckReport {
-  std::uint64_t artifacts = 0;    ///< names with a newest committed version that is a blob
-  std::uint64_t replicas = 0;     ///< of newest versions, whole, on owners
-  std::uint64_t bytes = 0;        ///< read and hashed
-  std::uint64_t damaged = 0;      ///< truncated or altered
-  std::uint64_t missing = 0;      ///< owners without the newest version
-  std::uint64_t strangers = 0;    ///< on hosts that do not own them
-  std::uint64_t superseded = 0;   ///< older than the newest committed version
-  std::uint64_t lost = 0;         ///< artifacts without any whole replica
-  std::uint64_t healed = 0;       ///< repair: replicas written
-  std::uint64_t removed = 0;      ///< repair: strangers, superseded versions, tombstones that nobody needs, remains of dead puts
-  std::vector<ArtifactHostError> problems;  ///< hosts out of reach, and what could not be repaired, by name
+  std::uint64_t artifacts = 0;   ///< names with a newest committed version that is a blob
+  std::uint64_t replicas = 0;    ///< of newest versions, whole, on owners
+  std::uint64_t bytes = 0;       ///< read and hashed
+  std::uint64_t damaged = 0;     ///< truncated or altered
+  std::uint64_t missing = 0;     ///< owners without the newest version
+  std::uint64_t strangers = 0;   ///< on hosts that do not own them
+  std::uint64_t superseded = 0;  ///< older than the newest committed version
+  std::uint64_t lost = 0;        ///< artifacts without any whole replica
+  std::uint64_t healed = 0;      ///< repair: replicas written
+  std::uint64_t removed = 0;     ///< repair: strangers, superseded versions, tombstones that nobody needs, remains of dead puts
+  std::vector<ArtifactFinding> findings;    ///< replicas that are damaged, missing or strangers, by name: also those repaired since
+  std::vector<ArtifactHostError> problems;  ///< hosts out of reach, and what could not be read or repaired (no host: at none)
+  /// A verification: all is in order. Superseded versions do no harm.
   bool ok() const noexcept { return damaged == 0 && missing == 0 && strangers == 0 && lost == 0 && problems.empty(); }
+  /// A repair: all is in order now.
+  bool repaired() const noexcept { return lost == 0 && problems.empty(); }
 };
 
 /// Called with the bytes dealt with so far and in all, from the calling thread.
@@ -77,7 +94,10 @@ using ArtifactProgress = std::function<void(std::uint64_t done, std::uint64_t to
 /// replicas are in place: whoever reads sees the version before or this one, whole. An erase is a version too. Readers take the
 /// newest version that any owner in reach has committed; every chunk is checked before it is handed on, and a damaged or missing
 /// replica is replaced from a good one. Superseded versions go when all owners hold the newer one.
-/// Membership is declared here and carried out by ArtifactRebalancer (at once while no host holds anything): see docs/artifacts.md.
+/// Of puts that overlap, the one that began last wins.
+/// Membership is declared here and carried out by ArtifactRebalancer: see docs/artifacts.md. Before the first operation of this
+/// object (of any kind but a declaration, on any name), and as long as no host serves, a declaration holds at once: so a program
+/// attaches hosts that hold artifacts already, and goes on where the last one stopped.
 /// Bounded memory whatever the size: a few chunks of kArtifactChunkBytes a call. Thread-safe. Blobs move in parallel to hosts.
 class ArtifactDistributor {
  public:
@@ -100,21 +120,24 @@ class ArtifactDistributor {
   std::size_t replicas() const;
   /// What holds now.
   Placement placement() const;
-  /// The hosts that serve `name`, the primary first.
+  /// The hosts that serve `name`, the primary first; those that a ring would give, at replicas().
   std::vector<std::string> placement(std::string_view name) const;
   std::vector<std::string> placement_with_ring(std::string_view name, const ConsistentHasher& ring) const;
 
   // --- artifacts. Bad names throw Error(kInvalidArgument).
 
-  /// Stores a new version. Throws Error(kResourceExhausted) if a disk is full and Error(kUnavailable) if no owner takes it: then
-  /// nothing is visible, and older versions are as they were. A host that fails is in the report, as long as one owner holds it.
+  /// Stores a new version. Throws Error(kResourceExhausted) if a disk is full and Error(kUnavailable) if no serving owner takes it:
+  /// then nothing is visible, and older versions are as they were. A host that fails is in the report, as long as one serving
+  /// owner holds it. What the source throws passes. The source is called from this thread, with kArtifactChunkBytes of room.
   ArtifactPutReport put(std::string_view name, const ArtifactSource& source);
   ArtifactPutReport put(std::string_view name, std::span<const std::byte> content);
   /// From a file. `progress` may be empty.
   ArtifactPutReport put_file(std::string_view name, const std::filesystem::path& path, const ArtifactProgress& progress = {});
 
-  /// Streams the newest version. Throws Error(kNotFound) if there is none or it was erased; Error(kUnavailable) if no owner in
-  /// reach can tell, or none of those that hold it answers; Error(kDataLoss) if no whole replica is left. The sink's exceptions pass.
+  /// Streams the newest version. Throws Error(kNotFound) if there is none or it was erased; Error(kUnavailable) if the newest one
+  /// may be out of reach (no owner answers; none that answers has any and one is silent; this object knows of a newer one) or
+  /// cannot be read to its end now; Error(kDataLoss) if no whole replica is left. The sink is called from this thread; its
+  /// exceptions pass.
   ArtifactGetReport get(std::string_view name, const ArtifactSink& sink);
   /// Whole. For what fits in memory.
   std::vector<std::byte> get(std::string_view name);
@@ -123,16 +146,19 @@ class ArtifactDistributor {
 
   /// The newest version, or nothing. Throws Error(kUnavailable) as get.
   std::optional<ArtifactInfo> find(std::string_view name);
-  /// Newest versions whose name begins with `prefix`, erased ones left out, sorted by name. `problems`: hosts out of reach.
+  /// Newest versions whose name begins with `prefix`, erased ones left out, sorted by name; kDamaged where no
+  /// manifest in reach is whole. Hosts out of reach are in `problems`; without it, throws Error(kUnavailable) if they are so many
+  /// that the list may lack a name.
   std::vector<ArtifactInfo> list(std::string_view prefix = {}, std::vector<ArtifactHostError>* problems = nullptr);
 
-  /// Erases a name, whether it is there or not. Throws as put.
+  /// Erases a name, whether it is there or not (if no host has heard of it, nothing is written). Throws as put.
   ArtifactPutReport erase(std::string_view name);
 
-  /// Reads and hashes every replica. Changes nothing.
+  /// Reads and hashes every replica of the newest versions. Changes nothing. Beside puts it may find what is on its way missing.
   ArtifactCheckReport verify(const ArtifactProgress& progress = {});
   /// Brings every newest version to all its owners, whole; then removes what is on other hosts, superseded or left by dead puts.
-  /// Nothing is removed whose newer version is not whole on every owner.
+  /// Nothing is removed whose newer version is not whole on every owner. An erase is forgotten when all hosts answer and none has
+  /// anything older; no other process may repair or heal meanwhile.
   ArtifactCheckReport repair(const ArtifactProgress& progress = {});
 
   // --- for ArtifactRebalancer: the steps of ResizeStages, which throw Error(kFailedPrecondition) in the wrong stage.
@@ -142,7 +168,8 @@ class ArtifactDistributor {
   bool begin_resize();
   /// The same, if what is declared is still `ring` at `replicas`; throws Error(kFailedPrecondition) if not.
   bool begin_resize(const ConsistentHasher& ring, std::size_t replicas);
-  /// kCopying -> kRetiring: the target serves.
+  /// kCopying -> kRetiring: the target serves, once every commit that one of its owners missed was brought to it. Throws
+  /// Error(kUnavailable), and changes nothing, if one cannot be brought.
   void publish_target();
   /// kCopying -> kAborting: the declared ring is the serving one again.
   void begin_abort();
@@ -151,11 +178,15 @@ class ArtifactDistributor {
 
   /// Held by whoever takes the hosts through the stages: one execution at a time, whoever started it.
   std::mutex& execution() noexcept;
+  /// The commits that owners missed, and that nobody has brought to them yet, as far as this object knows.
+  std::vector<ArtifactMiss> missed() const;
   std::vector<std::shared_ptr<ArtifactHost>> hosts() const;  ///< declared or serving, sorted by id
   /// Brings the newest version of `name` from host `from` to host `to`, verified there by its content hash. Does nothing but
   /// verify if `to` has it whole. Throws Error(kUnavailable / kResourceExhausted / kDataLoss), with the failing host's id first
-  /// in the message; the exceptions of `step`, which is called with the bytes of each chunk sent, pass. Returns whether it had to be sent.
-  bool copy(std::string_view name, std::string_view from, std::string_view to, const std::function<void(std::uint64_t bytes)>& step = {});
+  /// in the message; the exceptions of `step`, which is called with the bytes of each chunk sent, pass. Returns whether it had to
+  /// be sent.
+  bool copy(std::string_view name, std::string_view from, std::string_view to,
+            const std::function<void(std::uint64_t bytes)>& step = {});
   /// Removes every version of `name` at `host` if each of `keepers` holds the newest one whole; returns whether.
   bool drop(std::string_view name, std::string_view host, std::span<const std::string> keepers);
 

@@ -17,28 +17,20 @@ constexpr std::size_t kMaxComponentBytes = 200;
 
 void validate_component(std::string_view name, std::string_view component) {
   if (component.empty()) refuse(name, "it has an empty part; parts are separated by one '/', with none at the ends");
-  if (component == "." || component == "..") refuse(name, "the part '" + std::string(component) + "' could lead out of the host's folder");
+  if (component == "." || component == "..")
+    refuse(name, "the part '" + std::string(component) + "' could lead out of the host's folder");
   if (component.front() == '@') refuse(name, "parts that begin with '@' belong to the host");
   if (component.size() > kMaxComponentBytes) {
-    refuse(name, "a part has " + std::to_string(component.size()) + " bytes, at most " + std::to_string(kMaxComponentBytes) + " are allowed");
+    refuse(name, "a part has " + std::to_string(component.size()) + " bytes, at most " + std::to_string(kMaxComponentBytes) +
+                     " are allowed");
   }
 }
 
 }  // namespace
 
-std::string to_hex(const Sha256& digest) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(2 * digest.size());
-  for (const std::byte byte : digest) {
-    hex += kDigits[static_cast<unsigned>(byte) >> 4];
-    hex += kDigits[static_cast<unsigned>(byte) & 15];
-  }
-  return hex;
-}
-
 void validate_artifact_name(std::string_view name) {
-  if (name.empty()) throw Error(ErrorCode::kInvalidArgument, "the name of an artifact is empty; give it 1 to 1024 bytes, as in 'llama/lora-7'");
+  if (name.empty())
+    throw Error(ErrorCode::kInvalidArgument, "the name of an artifact is empty; give it 1 to 1024 bytes, as in 'llama/lora-7'");
   if (name.size() > kMaxNameBytes) {
     refuse(name, "it has " + std::to_string(name.size()) + " bytes, at most " + std::to_string(kMaxNameBytes) + " are allowed");
   }
