@@ -20,7 +20,7 @@ struct RedisServerOptions {
     kLog,       ///< AOF, written with each command
   };
 
-  std::string password;
+  std::string password = {};
   Persistence persistence = Persistence::kNone;
   std::uint64_t maxmemory_bytes = 0;  ///< 0: no limit. What would go beyond is refused, not evicted
 };
