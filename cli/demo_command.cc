@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "cli/demo_artifacts.h"
+#include "cli/demo_cache.h"
 #include "cli/demo_data.h"
 #include "cli/demo_figures.h"
 #include "cli/demo_load.h"
@@ -73,7 +75,9 @@ class Demo {
         data_(data),
         router_(router_options(flags, static_cast<std::size_t>(data_.vectors.cols()))),
         oracle_(static_cast<std::size_t>(data_.vectors.cols())),
-        writer_(router_, data_, oracle_) {
+        writer_(router_, data_, oracle_),
+        cache_(data_),
+        artifacts_(data_, flags.replicas) {
     figures_.index = flags.index;
     figures_.shards = flags.shards;
     figures_.replicas = flags.replicas;
@@ -89,8 +93,8 @@ class Demo {
     search();
     const std::string joins = shard_name(flags_.shards + 1);
     const std::string leaves = shard_name(2);
-    resize(joins + " joins", [&] { attach(joins); });
-    resize(leaves + " leaves", [&] { router_.detach_node(leaves); });
+    resize(joins + " joins", [&](auto& payload) { attach(payload, joins); });
+    resize(leaves + " leaves", [&](auto& payload) { detach(payload, leaves); });
     shard_down(shard_name(1));
     figures_.seconds = seconds_since(started);
     story_.summary(figures_);
@@ -98,10 +102,19 @@ class Demo {
   }
 
  private:
-  void attach(const std::string& id) { router_.attach_node(std::make_shared<VectorShard>(id, router_.options().index)); }
+  static void attach(VectorRouter& router, const std::string& id) {
+    router.attach_node(std::make_shared<VectorShard>(id, router.options().index));
+  }
+  static void detach(VectorRouter& router, const std::string& id) { router.detach_node(id); }
+  static void attach(auto& payload, const std::string& id) { payload.attach(id); }
+  static void detach(auto& payload, const std::string& id) { payload.detach(id); }
 
   void found() {
-    for (std::size_t i = 1; i <= flags_.shards; ++i) attach(shard_name(i));
+    for (std::size_t i = 1; i <= flags_.shards; ++i) {
+      attach(router_, shard_name(i));
+      attach(cache_, shard_name(i));
+      attach(artifacts_, shard_name(i));
+    }
     if (needs_training(router_.options().index)) router_.train(data_.vectors);
     story_.ring(ring_stats(router_.ring(), flags_.replicas), router_.options().ring);
   }
@@ -120,7 +133,12 @@ class Demo {
       }
       figures_.fill_seconds = seconds_since(started);
     }
-    for (std::size_t i = 0; i < data_.words.size(); ++i) oracle_.put(data_.words[i], data_.vectors.row(static_cast<Eigen::Index>(i)));
+    for (std::size_t i = 0; i < data_.words.size(); ++i)
+      oracle_.put(data_.words[i], data_.vectors.row(static_cast<Eigen::Index>(i)));
+    cache_.fill();
+    artifacts_.fill();
+    figures_.artifacts = artifacts_.count();
+    figures_.artifact_bytes = artifacts_.bytes();
     story_.fill(figures_);
   }
 
@@ -147,10 +165,11 @@ class Demo {
     return found;
   }
 
-  void resize(const std::string& change, const std::function<void()>& declare) {
+  /// `declare(payload)` attaches or detaches a node of the router, the cache or the artifacts.
+  void resize(const std::string& change, const auto& declare) {
     ResizeFigures figures;
     figures.change = change;
-    declare();
+    declare(router_);
     VectorRebalancer rebalancer(router_);
     const RebalancePlan plan = rebalancer.plan();
     const double bytes_per_key = static_cast<double>(figures_.dimension * sizeof(float));
@@ -168,6 +187,8 @@ class Demo {
     figures.writes = load.writes(LiveLoad::Phase::kDuring);
 
     figures.proof = prove();
+    figures.cache = cache_.change([&] { declare(cache_); });
+    figures.artifacts = artifacts_.change([&] { declare(artifacts_); });
     story_.resize(figures, figures_.probe.recall);
     figures_.resizes.push_back(std::move(figures));
   }
@@ -209,6 +230,7 @@ class Demo {
     down.sync = router_.bring_up(id);
     down.sync_seconds = seconds_since(started);
     down.proof = prove();
+    down.heal = artifacts_.damage_and_read();
     story_.shard_down(figures_);
   }
 
@@ -218,6 +240,8 @@ class Demo {
   VectorRouter router_;
   Oracle oracle_;
   DemoWriter writer_;
+  DemoCache cache_;
+  DemoArtifacts artifacts_;
   std::vector<std::string> queries_;
   DemoFigures figures_;
 };
@@ -234,7 +258,8 @@ void require_exact_vectors(const IndexSpec& spec) {
 
 void run_demo(const DemoFlags& flags) {
   if (flags.replicas > flags.shards) {
-    throw CLI::ValidationError(fmt::format("--replicas {} on --shards {}: each copy needs a shard of its own", flags.replicas, flags.shards));
+    throw CLI::ValidationError(
+        fmt::format("--replicas {} on --shards {}: each copy needs a shard of its own", flags.replicas, flags.shards));
   }
   const WordVectors data = load_words(find_demo_data(flags.data));
   require_exact_vectors(spec_for(flags, static_cast<std::size_t>(data.vectors.cols())));
@@ -254,7 +279,8 @@ void add_demo_command(CLI::App& app) {
   CLI::App& demo = *app.add_subcommand("demo", "Fill a cluster with real data, search it, resize it under load, verify, report");
   demo.add_option("--shards", flags->shards, "Shards to begin with")->check(CLI::Range(2, 64))->capture_default_str();
   demo.add_option("--replicas", flags->replicas, "Copies of each key")->check(CLI::Range(1, 8))->capture_default_str();
-  demo.add_option("--index", flags->index, "FAISS factory string of every shard: Flat, HNSW<M> or IVF<n>,Flat")->capture_default_str();
+  demo.add_option("--index", flags->index, "FAISS factory string of every shard: Flat, HNSW<M> or IVF<n>,Flat")
+      ->capture_default_str();
   demo.add_option("--data", flags->data, "Folder with words.fbin and words.txt (default: the source tree's data/)");
   demo.add_flag("--json", flags->json, "Print one JSON document");
   demo.callback([flags] { run_demo(*flags); });

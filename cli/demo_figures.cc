@@ -37,6 +37,17 @@ class Problems {
     none(probe.duplicates, "keys came twice in an answer");
     require(probe.recall >= before - kRecallTolerance, fmt::format("recall@10 fell from {:.4f} to {:.4f}", before, probe.recall));
   }
+  void cache(const CacheFigures& cache) {
+    require(cache.report.outcome == ResizeOutcome::kCompleted,
+            "the cache's warm-up ended as '" + std::string(to_string(cache.report.outcome)) + "'");
+    none(cache.changed - cache.hits, "cache entries that moved are misses in spite of the warm-up");
+    none(cache.wrong, "cache entries have another value than was put");
+  }
+  void artifacts(const ArtifactProof& proof) {
+    none(proof.missing, "artifacts cannot be read");
+    none(proof.wrong, "artifacts have another content than was put");
+    require(proof.check.ok() && proof.check.superseded == 0, "the artifacts' hosts do not hold what they should");
+  }
   void writes(const WriteFigures& writes) {
     none(writes.stale, "reads did not see the write before them");
     none(writes.resurrected, "searches gave a key that was erased before");
@@ -51,6 +62,57 @@ class Problems {
   std::string context_;
   std::vector<std::string> all_;
 };
+
+Json cache_json(const DemoFigures& figures) {
+  Json resizes = Json::array();
+  for (const ResizeFigures& resize : figures.resizes) {
+    const CacheFigures& cache = resize.cache;
+    resizes.push_back({{"change", resize.change},
+                       {"changed", cache.changed},
+                       {"moved", cache.report.moved},
+                       {"lower_bound", cache.report.lower_bound},
+                       {"dropped", cache.report.dropped},
+                       {"bytes", cache.report.bytes},
+                       {"hit_rate", cache.hit_rate()},
+                       {"hit_rate_without_warm_up", cache.twin_hit_rate()},
+                       {"wrong", cache.wrong},
+                       {"seconds", cache.report.seconds}});
+  }
+  return {{"entries", figures.keys}, {"replicas", 1}, {"resizes", resizes}};
+}
+
+Json artifact_proof_json(const ArtifactProof& proof) {
+  return {{"ok", proof.ok()},
+          {"replicas", proof.check.replicas},
+          {"damaged", proof.check.damaged},
+          {"strangers", proof.check.strangers},
+          {"missing", proof.missing},
+          {"wrong", proof.wrong}};
+}
+
+Json artifacts_json(const DemoFigures& figures) {
+  Json resizes = Json::array();
+  for (const ResizeFigures& resize : figures.resizes) {
+    const MoveReport& report = resize.artifacts.report;
+    resizes.push_back({{"change", resize.change},
+                       {"outcome", to_string(report.outcome)},
+                       {"moved", report.moved},
+                       {"lower_bound", report.lower_bound},
+                       {"verified", report.verified},
+                       {"lost", report.lost},
+                       {"dropped", report.dropped},
+                       {"bytes", report.bytes},
+                       {"seconds", report.seconds},
+                       {"proof", artifact_proof_json(resize.artifacts.proof)}});
+  }
+  Json document{
+      {"artifacts", figures.artifacts}, {"bytes", figures.artifact_bytes}, {"replicas", figures.replicas}, {"resizes", resizes}};
+  if (const auto& heal = figures.shard_down.heal) {
+    document["damaged"] = {
+        {"artifact", heal->artifact}, {"host", heal->host}, {"healed", heal->healed}, {"proof", artifact_proof_json(heal->proof)}};
+  }
+  return document;
+}
 
 Json load_json(const ResizeFigures& resize) {
   return {{"searches", resize.during.searches},
@@ -123,6 +185,12 @@ std::vector<std::string> problems(const DemoFigures& figures) {
     found.none(resize.during.wrong, "neighbours had a wrong distance");
     found.writes(resize.writes);
     found.proof(resize.proof, recall);
+    found.cache(resize.cache);
+    found.require(resize.artifacts.report.outcome == ResizeOutcome::kCompleted,
+                  fmt::format("the artifacts' resize ended as '{}': {}", to_string(resize.artifacts.report.outcome),
+                              resize.artifacts.report.message));
+    found.none(resize.artifacts.report.lost, "artifacts were missing at their new hosts");
+    found.artifacts(resize.artifacts.proof);
   }
   const ShardDownFigures& down = figures.shard_down;
   if (figures.replicas > 1) {
@@ -135,6 +203,11 @@ std::vector<std::string> problems(const DemoFigures& figures) {
   found.set_context(down.shard + " back");
   found.require(down.sync.up, "it does not serve: " + down.sync.waits_for);
   found.proof(down.proof, recall);
+  if (down.heal) {
+    found.set_context("a damaged artifact");
+    found.require(down.heal->healed, "'" + down.heal->artifact + "' was not healed on " + down.heal->host);
+    found.artifacts(down.heal->proof);
+  }
   return found.take();
 }
 
@@ -167,6 +240,8 @@ Json to_json(const DemoFigures& figures) {
             {"sync_seconds", down.sync_seconds},
             {"recall_at_10_after", down.proof.probe.recall},
             {"proof", proof_json(down.proof)}}},
+          {"cache", cache_json(figures)},
+          {"artifacts", artifacts_json(figures)},
           {"seconds", figures.seconds}};
 }
 

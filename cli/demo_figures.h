@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/demo_artifacts.h"
+#include "cli/demo_cache.h"
 #include "cli/demo_load.h"
 #include "cli/demo_oracle.h"
 #include "cli/output.h"
@@ -28,6 +31,8 @@ struct ResizeFigures {
   SearchFigures during;
   WriteFigures writes;   ///< during the resize
   Proof proof;
+  CacheFigures cache;          ///< the same change of the cache's nodes
+  ArtifactFigures artifacts;   ///< and of the artifacts' hosts
 
   std::uint64_t lost() const noexcept { return report.lost + proof.oracle.missing; }
   /// Keys that came twice in an answer, and records on nodes that do not own them.
@@ -43,6 +48,7 @@ struct ShardDownFigures {
   SyncReport sync;                ///< when it came back
   double sync_seconds = 0;
   Proof proof;                    ///< afterwards
+  std::optional<HealFigures> heal;  ///< of an artifact; nothing if there is one replica only
 };
 
 struct DemoFigures {
@@ -53,6 +59,8 @@ struct DemoFigures {
   std::uint64_t keys = 0;
   std::size_t queries = 0;
   double fill_seconds = 0;
+  std::uint64_t artifacts = 0;
+  std::uint64_t artifact_bytes = 0;
   RecallProbe probe;  ///< when all was loaded
   std::vector<ResizeFigures> resizes;
   ShardDownFigures shard_down;

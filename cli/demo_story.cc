@@ -77,6 +77,8 @@ void DemoStory::fill(const DemoFigures& figures) {
   line(fmt::format("{} words in {}: {} words/s, {} indexes of type {}", with_commas(figures.keys), duration_text(figures.fill_seconds),
                    with_commas(static_cast<std::uint64_t>(static_cast<double>(figures.keys) / figures.fill_seconds)), figures.shards,
                    figures.index));
+  line(fmt::format("on the same nodes, the embeddings in a cache (1 copy) and in {} of {} ({})", counted(figures.artifacts, "file", "files"),
+                   bytes_text(static_cast<double>(figures.artifact_bytes)), counted(figures.replicas, "copy each", "copies each")));
 }
 
 void DemoStory::search(const std::vector<Neighborhood>& words, const DemoFigures& figures) {
@@ -152,6 +154,16 @@ void DemoStory::resize(const ResizeFigures& resize, double recall_before) {
                     writes.inserted, writes.overwritten, writes.erased, writes.stale + writes.resurrected,
                     duration_text(writes.p99_seconds)));
   proof(resize.proof, recall_before);
+  const CacheFigures& cache = resize.cache;
+  check(cache.ok(), "cache",
+        fmt::format("{} of {} cached embeddings changed nodes: {} hits on them, {} without the warm-up", with_commas(cache.changed),
+                    with_commas(cache.entries), percent(cache.hit_rate()), percent(cache.twin_hit_rate())));
+  const ArtifactFigures& artifacts = resize.artifacts;
+  check(artifacts.ok(), "artifacts",
+        fmt::format("{} moved ({}), {} hashed at the new hosts; {} read: {} missing, {} wrong",
+                    counted(artifacts.report.moved, "copy", "copies"), bytes_text(static_cast<double>(artifacts.report.bytes)),
+                    with_commas(artifacts.report.verified), counted(artifacts.proof.artifacts, "file", "files"),
+                    artifacts.proof.missing, artifacts.proof.wrong));
 }
 
 void DemoStory::proof(const Proof& proof, double recall_before) {
@@ -186,6 +198,11 @@ void DemoStory::shard_down(const DemoFigures& figures) {
                     counted(down.sync.copy.copied + down.sync.copy.copied_tombstones, "write", "writes")));
   if (!down.sync.waits_for.empty()) line("  " + down.sync.waits_for);
   proof(down.proof, figures.probe.recall);
+  if (down.heal) {
+    check(down.heal->healed && down.heal->proof.ok(), "artifacts",
+          fmt::format("a byte of {} on {} was altered: found when it was read, and {}", down.heal->artifact, down.heal->host,
+                      down.heal->healed ? "replaced from the other copy" : "not replaced"));
+  }
 }
 
 void DemoStory::summary(const DemoFigures& figures) {
