@@ -100,15 +100,21 @@ void ArtifactPayload::copy_artifact(const std::string& name, const std::vector<P
       return;
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kAborted) throw;
-      reason = error.what();
+      // Erased and forgotten since it was listed; a resize under way collects nothing else.
+      if (error.code() != ErrorCode::kNotFound) reason = error.what();
     }
   }
+  if (reason.empty()) return;
   throw Blocked{"'" + name + "' cannot be copied to '" + plan_.nodes[target] + "': " + reason + "; then execute again, or abort"};
 }
 
 void ArtifactPayload::publish() {
   control_.step(0, 0);  // the last moment for an abort
-  artifacts_.publish_target();
+  try {
+    artifacts_.publish_target();
+  } catch (const Error& error) {
+    throw Blocked{std::string("the new ring cannot serve yet: ") + error.what() + "; then execute again, or abort"};
+  }
   holdings_.clear();
 }
 
@@ -122,24 +128,38 @@ void ArtifactPayload::begin_abort() {
 std::uint64_t ArtifactPayload::drop(PlanNode node, const std::vector<PlanNode>& owners, MoveChunk chunk) {
   const std::string& id = plan_.nodes[node];
   const Holdings& held = holdings(node);
-  if (!held.in_reach) {
-    add_warning(report_, "host '" + id + "' is out of reach and keeps artifacts that it does not own any more, until a repair: " +
-                             held.problem);
-    return 0;
-  }
   std::vector<std::string> keepers;
   for (const PlanNode owner : owners) keepers.push_back(plan_.nodes[owner]);
   std::uint64_t dropped = 0;
+  if (!held.in_reach) warn_of_remains(id, held.problem);
   held.names.each(arcs_of(chunk), [&](const KeyCatalogue::Entry& entry) {
-    if (!artifacts_.drop(entry.key, id, keepers)) {
-      throw Blocked{"'" + id + "' keeps '" + entry.key + "', because its owners " + quoted_list(keepers) +
-                    " do not all hold it whole; bring them up, repair, and execute again"};
-    }
+    if (!drop_artifact(entry.key, id, keepers)) return;
     if (held.newest.find(entry.key)->second.kind != ArtifactKind::kErased) ++dropped;
   });
   report_.dropped += dropped;
   report_.nodes[node].dropped += dropped;
   return dropped;
+}
+
+// False if the host itself cannot do it. It does not serve the artifact any more, so that can wait; owners that do not hold it
+// cannot.
+bool ArtifactPayload::drop_artifact(const std::string& name, const std::string& host, const std::vector<std::string>& keepers) {
+  std::string reason = "they do not all hold it whole";
+  try {
+    if (artifacts_.drop(name, host, keepers)) return true;
+  } catch (const Error& error) {
+    reason = error.what();
+    if (reason.starts_with(host + ": ")) {
+      warn_of_remains(host, reason);
+      return false;
+    }
+  }
+  throw Blocked{"'" + host + "' keeps '" + name + "', because its owners " + quoted_list(keepers) + " cannot vouch for it (" +
+                reason + "); bring them up, repair, and execute again"};
+}
+
+void ArtifactPayload::warn_of_remains(const std::string& host, const std::string& problem) {
+  add_warning(report_, "host '" + host + "' may keep artifacts that it does not own any more, until it is repaired: " + problem);
 }
 
 std::vector<Arc> ArtifactPayload::arcs_of(MoveChunk chunk) const {

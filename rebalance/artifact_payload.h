@@ -39,6 +39,8 @@ class ArtifactPayload final : public StagedPayload {
 
   const Holdings& holdings(PlanNode node);
   void copy_artifact(const std::string& name, const std::vector<PlanNode>& sources, PlanNode target);
+  bool drop_artifact(const std::string& name, const std::string& host, const std::vector<std::string>& keepers);
+  void warn_of_remains(const std::string& host, const std::string& problem);
   std::vector<Arc> arcs_of(MoveChunk chunk) const;
 
   ArtifactDistributor& artifacts_;
