@@ -84,7 +84,8 @@ void CacheMembership::set_weight(std::string_view id, double weight) {
 void CacheMembership::set_replicas(std::size_t replicas) {
   {
     std::lock_guard lock(change_mutex_);
-    change(Pin(domain_)->serving.layout->ring, replicas, nullptr);
+    const auto layout = Pin(domain_)->serving.layout;
+    change(layout->ring, replicas, nullptr);
   }
   drop_beyond_the_most();
 }
@@ -109,8 +110,8 @@ void CacheMembership::change(const ConsistentHasher& ring, std::size_t replicas,
   // What a newcomer holds is believed only if it cannot have missed a write: so a service that starts again finds its nodes warm.
   if (joins != nullptr && written_.load(std::memory_order_seq_cst)) joins->miss();
   domain_.publish(std::move(after));
-  // All that runs now writes by the new layout. If nothing was written before, nobody holds what is not theirs.
-  if (!former.empty() && !written_.load(std::memory_order_seq_cst)) domain_.publish(std::move(after_nothing));
+  // Before the first operation, layouts come and go as nodes are attached. All that runs now works by the new one.
+  if (!former.empty() && !used_.load(std::memory_order_seq_cst)) domain_.publish(std::move(after_nothing));
 }
 
 void CacheMembership::drop_beyond_the_most() {
@@ -150,8 +151,9 @@ std::uint64_t CacheMembership::drop(const Layouts& ending, const std::function<v
   }
   for (const auto& member : members) dropped += drop_at(*member, ending, progress);
   for (const auto& member : end(ending, leaving)) {
-    const std::uint64_t items = member->node().stats().items;
+    std::uint64_t items = 0;
     try {
+      items = member->node().stats().items;
       member->node().invalidate();
     } catch (...) {  // Not ours any more. Attached again, it is invalidated before it is used.
       node_failures_.fetch_add(1, std::memory_order_relaxed);

@@ -31,8 +31,12 @@ class CacheMembership {
 
   const Domain& domain() const noexcept { return domain_; }
 
-  /// To be called by each write, while it holds its pin and before it reaches a node.
+  /// To be called by each operation, while it holds its pin and before it reaches a node.
+  void note_read() noexcept {
+    if (!used_.load(std::memory_order_relaxed)) used_.store(true, std::memory_order_seq_cst);
+  }
   void note_write() noexcept {
+    note_read();
     if (!written_.load(std::memory_order_relaxed)) written_.store(true, std::memory_order_seq_cst);
   }
 
@@ -60,7 +64,8 @@ class CacheMembership {
 
   const std::size_t most_former_;
   Domain domain_;
-  std::atomic<bool> written_{false};  // whether this cache has written anything at all
+  std::atomic<bool> used_{false};     // whether this cache has read or written anything at all
+  std::atomic<bool> written_{false};  // whether it has written
   std::atomic<std::uint64_t> node_failures_{0};
   std::mutex change_mutex_;  // held by whoever publishes
   std::mutex drop_mutex_;    // held while nodes are scanned; taken before the other

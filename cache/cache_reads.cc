@@ -30,14 +30,16 @@ std::optional<std::string> DistributedCache::Impl::find(KeyView key, Token token
   std::array<Lacking, 8> lacking;  // at most so many are repaired by one read
   std::size_t count_lacking = 0;
   const Pin snapshot(domain());
+  membership_.note_read();
   for (const NodeIndex node : snapshot->serving.owners(token)) {
     CacheMember& member = *snapshot->members[snapshot->serving.member_of[node]];
-    const std::uint64_t generation = member.node().generation();
     const bool may_repair = count_lacking > 0 && !writes_.may_include(token);
+    std::uint64_t generation = 0;
     std::optional<CacheEntry> entry;
     bool answered = false;
     if (member.may_be_read()) {
       try {
+        generation = member.node().generation();
         entry = member.node().get(key);
         answered = true;
       } catch (...) {  // a node out of reach is a miss
@@ -73,7 +75,7 @@ struct DistributedCache::Impl::Lookup {
     tokens.reserve(keys.size());
     for (const KeyView key : keys) tokens.push_back(token_of_key(key));
     for (std::size_t i = 0; i < keys.size(); ++i) pending.push_back(i);
-    for (const auto& member : now.members) generations.push_back(member->node().generation());
+    generations.resize(now.members.size());
     found.resize(keys.size());
     width = now.serving.layout->table->num_replicas();
     lacks.assign(width > 1 ? keys.size() * width : 0, 0);
@@ -86,7 +88,7 @@ struct DistributedCache::Impl::Lookup {
   std::span<const KeyView> keys;
   const Snapshot& snapshot;
   std::vector<Token> tokens;
-  std::vector<std::uint64_t> generations;  // of each member, before anything was read
+  std::vector<std::optional<std::uint64_t>> generations;  // of each member, before it was first asked
   std::size_t width = 0;
   std::vector<std::size_t> pending;  // keys not found yet
   std::vector<std::optional<CacheEntry>> found;
@@ -99,6 +101,7 @@ std::vector<std::optional<std::string>> DistributedCache::Impl::get(std::span<co
   for (const KeyView key : keys) internal::check_key(key);
   std::vector<std::optional<std::string>> values(keys.size());
   const Pin snapshot(domain());
+  membership_.note_read();
   Lookup lookup(keys, *snapshot);
   for (std::size_t rank = 0; rank < lookup.width && !lookup.pending.empty(); ++rank) ask(lookup, rank);
   if (lookup.width > 1) repair(lookup);
@@ -126,7 +129,10 @@ void DistributedCache::Impl::ask(Lookup& lookup, std::size_t rank) {
   }
   call(lookup.batches, [this](NodeBatch& batch) { read(batch); });
   lookup.pending.clear();
-  for (NodeBatch& batch : lookup.batches) {
+  for (std::size_t member = 0; member < lookup.batches.size(); ++member) {
+    NodeBatch& batch = lookup.batches[member];
+    // The first stays: what was missed at this node in an earlier round may have been read elsewhere in this one.
+    if (batch.reached && !lookup.generations[member]) lookup.generations[member] = batch.generation;
     for (std::size_t i = 0; i < batch.items.size(); ++i) {
       const std::size_t key = batch.items[i];
       if (batch.reached && batch.entries[i]) {
@@ -150,11 +156,11 @@ void DistributedCache::Impl::repair(Lookup& lookup) {
       const internal::MemberIndex owner = lookup.owner(key, rank);
       NodeBatch& batch = lookup.batches[owner];
       batch.member = lookup.snapshot.members[owner].get();
+      batch.generation = *lookup.generations[owner];
       batch.writes.push_back({.key = lookup.keys[key], .value = entry.value, .version = entry.version, .expires = entry.expires});
     }
   }
-  call(lookup.batches,
-       [&](NodeBatch& batch) { copy_to(batch, lookup.generations[static_cast<std::size_t>(&batch - lookup.batches.data())]); });
+  call(lookup.batches, [this](NodeBatch& batch) { copy_to(batch); });
   for (const NodeBatch& batch : lookup.batches) {
     if (!batch.reached) continue;
     count(kRepairs, static_cast<std::uint64_t>(std::count(batch.outcomes.begin(), batch.outcomes.end(), CacheOutcome::kStored)));
@@ -176,6 +182,7 @@ void DistributedCache::Impl::call(std::span<NodeBatch> batches, const std::funct
 void DistributedCache::Impl::read(NodeBatch& batch) noexcept {
   try {
     if (batch.member->may_be_read()) {
+      batch.generation = batch.member->node().generation();
       batch.member->node().get(batch.keys, batch.entries);
       batch.reached = true;
     }
@@ -184,9 +191,9 @@ void DistributedCache::Impl::read(NodeBatch& batch) noexcept {
   if (!batch.reached) count(kNodeFailures);
 }
 
-void DistributedCache::Impl::copy_to(NodeBatch& batch, std::uint64_t generation) noexcept {
+void DistributedCache::Impl::copy_to(NodeBatch& batch) noexcept {
   try {
-    batch.member->node().write(batch.writes, batch.outcomes, generation);
+    batch.member->node().write(batch.writes, batch.outcomes, batch.generation);
     batch.reached = true;
   } catch (...) {
     count(kNodeFailures);
@@ -208,11 +215,17 @@ DistributedCache::CopyResult DistributedCache::Impl::copy(std::span<const KeyVie
   CopyResult result;
   result.missed = keys.size() * to.size();
   const Pin snapshot(domain());
+  membership_.note_read();
   std::vector<NodeBatch> targets(to.size());
-  std::vector<std::uint64_t> generations(to.size());
   for (std::size_t i = 0; i < to.size(); ++i) {
     targets[i].member = snapshot->find(to[i]);
-    if (targets[i].member != nullptr) generations[i] = targets[i].member->node().generation();
+    if (targets[i].member == nullptr) continue;
+    if (targets[i].member->may_be_written()) {
+      targets[i].generation = targets[i].member->node().generation();
+    } else {  // what it was given now would go when it is invalidated
+      targets[i].member = nullptr;
+      count(kNodeFailures);
+    }
   }
   NodeBatch source;
   source.member = snapshot->find(from);
@@ -241,15 +254,14 @@ DistributedCache::CopyResult DistributedCache::Impl::copy(std::span<const KeyVie
   for (NodeBatch& target : targets) {
     if (target.writes.empty()) target.member = nullptr;
   }
-  call(targets, [&](NodeBatch& target) { copy_to(target, generations[static_cast<std::size_t>(&target - targets.data())]); });
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    if (!targets[i].reached) continue;
-    const bool same = targets[i].member->node().generation() == generations[i];
-    for (std::size_t row = 0; row < targets[i].writes.size(); ++row) {
-      const CacheWrite& write = targets[i].writes[row];
-      result.bytes += write.key.size() + write.value.size();
-      if (targets[i].outcomes[row] == CacheOutcome::kStored) ++result.copied;
-      if (targets[i].outcomes[row] == CacheOutcome::kSuperseded && same) ++result.already_there;
+  call(targets, [this](NodeBatch& target) { copy_to(target); });
+  for (const NodeBatch& target : targets) {
+    if (!target.reached) continue;
+    const bool same = target.member->node().generation() == target.generation;
+    for (std::size_t row = 0; row < target.writes.size(); ++row) {
+      result.bytes += target.writes[row].key.size() + target.writes[row].value.size();
+      if (target.outcomes[row] == CacheOutcome::kStored) ++result.copied;
+      if (target.outcomes[row] == CacheOutcome::kSuperseded && same) ++result.already_there;
     }
   }
   result.missed -= result.copied + result.already_there;

@@ -146,10 +146,9 @@ std::size_t DistributedCache::Impl::write_batch(std::span<const CacheWrite> requ
     membership_.note_write();
     const auto& members = snapshot->members;
     std::vector<NodeBatch> batches(members.size());
-    std::vector<std::uint64_t> generations(members.size());
     for (std::size_t i = 0; i < members.size(); ++i) {
       batches[i].reached = members[i]->may_be_written();
-      generations[i] = members[i]->node().generation();
+      batches[i].generation = members[i]->node().generation();
     }
     const Version first = clock_.next(writes.size());
     const CacheTime tombstones_expire = time_after(options_.tombstone_life);
@@ -166,7 +165,7 @@ std::size_t DistributedCache::Impl::write_batch(std::span<const CacheWrite> requ
       snapshot->each_other_owner(tokens[i],
                                  [&](internal::MemberIndex member) { send(member, i, as_erase(writes[i], tombstones_expire)); });
     }
-    call(batches, [&](NodeBatch& batch) { write_to(batch, generations[static_cast<std::size_t>(&batch - batches.data())]); });
+    call(batches, [this](NodeBatch& batch) { write_to(batch); });
     for (const NodeBatch& batch : batches) {
       if (batch.member == nullptr) continue;
       if (!batch.reached) {
@@ -184,14 +183,14 @@ std::size_t DistributedCache::Impl::write_batch(std::span<const CacheWrite> requ
   return static_cast<std::size_t>(std::count(taken.begin(), taken.end(), 1));
 }
 
-void DistributedCache::Impl::write_to(NodeBatch& batch, std::uint64_t generation) noexcept {
+void DistributedCache::Impl::write_to(NodeBatch& batch) noexcept {
   if (!batch.reached) return;
   try {
     CacheNode& node = batch.member->node();
-    node.write(batch.writes, batch.outcomes, generation);
+    node.write(batch.writes, batch.outcomes, batch.generation);
     std::vector<CacheWrite> refused;
     for (std::size_t i = 0; i < batch.writes.size(); ++i) {
-      if (!started_anew(node, batch.outcomes[i], generation)) continue;
+      if (!started_anew(node, batch.outcomes[i], batch.generation)) continue;
       refused.push_back(as_erase(batch.writes[i], time_after(options_.tombstone_life)));
     }
     std::vector<CacheOutcome> outcomes;

@@ -45,6 +45,7 @@ class WriteTargets {
 /// What one node is asked, or told, in a batch.
 struct NodeBatch {
   CacheMember* member = nullptr;
+  std::uint64_t generation = 0;    ///< before anything that the writes rest on
   std::vector<std::size_t> items;  ///< positions in the batch
   std::vector<KeyView> keys;       ///< of a read
   std::vector<std::optional<CacheEntry>> entries;
@@ -94,7 +95,7 @@ class DistributedCache::Impl {
   void repair(Lookup& lookup);
   void call(std::span<internal::NodeBatch> batches, const std::function<void(internal::NodeBatch&)>& run);
   void read(internal::NodeBatch& batch) noexcept;
-  void copy_to(internal::NodeBatch& batch, std::uint64_t generation) noexcept;
+  void copy_to(internal::NodeBatch& batch) noexcept;
   bool wait_for_writes(Token token);
 
   // cache_writes.cc
@@ -102,7 +103,7 @@ class DistributedCache::Impl {
   std::size_t apply(const CacheWrite& write, internal::WriteTargets& targets);
   std::size_t write_now(KeyView key, Token token, std::string_view value, CacheTime expires, CacheWriteKind kind);
   std::size_t write_batch(std::span<const CacheWrite> writes);
-  void write_to(internal::NodeBatch& batch, std::uint64_t generation) noexcept;
+  void write_to(internal::NodeBatch& batch) noexcept;
   std::string compute_and_keep(KeyView key, Token token, const std::function<std::string()>& compute, std::optional<CacheTtl> ttl);
 
   const DistributedCacheOptions options_;
