@@ -4,16 +4,16 @@
 namespace annulus {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::IsEmpty;
-using ::testing::UnorderedElementsAre;
-using ::testing::UnorderedElementsAreArray;
 using testing::bytes_of;
 using testing::content_of;
+using ::testing::ElementsAre;
 using testing::expect_clean;
 using testing::expect_error;
+using ::testing::IsEmpty;
 using testing::ScratchFolder;
 using testing::TestStore;
+using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 std::vector<std::string> names_of(const std::vector<ArtifactInfo>& infos) {
   std::vector<std::string> names;
@@ -25,7 +25,8 @@ TEST(ArtifactDistributor, GivesBackWhatWasPut) {
   ScratchFolder scratch;
   TestStore test(scratch.path(), {"a", "b", "c", "d"});
   constexpr std::size_t kChunk = kArtifactChunkBytes;
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{1000}, kChunk - 1, kChunk, kChunk + 1, 3 * kChunk, 5 * kChunk + 17}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{1000}, kChunk - 1, kChunk, kChunk + 1, 3 * kChunk, 5 * kChunk + 17}) {
     const std::string name = "size/" + std::to_string(size);
     const auto content = content_of(size, size);
     const ArtifactPutReport put = test.store.put(name, content);
@@ -35,7 +36,8 @@ TEST(ArtifactDistributor, GivesBackWhatWasPut) {
     EXPECT_THAT(put.missed, IsEmpty());
     EXPECT_TRUE(test.store.get(name) == content) << size;
     EXPECT_EQ(test.store.find(name), put.info);
-    for (const std::string& id : put.replicas) EXPECT_TRUE(testing::read_at(test.host(id), name, put.info.version) == content) << size;
+    for (const std::string& id : put.replicas)
+      EXPECT_TRUE(testing::read_at(test.host(id), name, put.info.version) == content) << size;
   }
   EXPECT_EQ(test.store.list().size(), 8u);
   const ArtifactCheckReport report = test.store.verify();
@@ -49,8 +51,10 @@ TEST(ArtifactDistributor, SaysWhatSha256sumSays) {
   ScratchFolder scratch;
   TestStore test(scratch.path(), {"a"});
   // printf abc | sha256sum (FIPS 180-2, B.1)
-  EXPECT_EQ(to_hex(test.store.put("abc", bytes_of("abc")).info.sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_EQ(to_hex(test.store.put("empty", testing::Bytes{}).info.sha256), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(to_hex(test.store.put("abc", bytes_of("abc")).info.sha256),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(to_hex(test.store.put("empty", testing::Bytes{}).info.sha256),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 TEST(ArtifactDistributor, ANewVersionTakesThePlaceOfTheOldOneEverywhere) {
@@ -124,8 +128,9 @@ TEST(ArtifactDistributor, ANameMayBeAFolderOfOthers) {
 TEST(ArtifactDistributor, KeepsNamesOfAnyBytes) {
   ScratchFolder scratch;
   TestStore test(scratch.path(), {"a", "b"});
-  const std::vector<std::string> names{"\xff\xfe", "a\\b", "a\\\\b", "tab\there", "Überprüfung", ".hidden", "...", "a@b", "x.blob",
-                                       std::string(200, 'n'), "line\nbreak", " ", "\\xff\\xfe"};
+  const std::vector<std::string> names{"\xff\xfe",    "a\\b", "a\\\\b",    "tab\there", "Überprüfung",
+                                       ".hidden",     "...",  "a@b",       "x.blob",    std::string(200, 'n'),
+                                       "line\nbreak", " ",    "\\xff\\xfe"};
   for (const std::string& name : names) test.store.put(name, bytes_of("of " + name));
   for (const std::string& name : names) EXPECT_EQ(test.store.get(name), bytes_of("of " + name)) << name;
   EXPECT_THAT(names_of(test.store.list()), UnorderedElementsAreArray(names));
@@ -136,7 +141,8 @@ TEST(ArtifactDistributor, PutsReplicasInDistinctZones) {
   ScratchFolder scratch;
   ArtifactDistributor store({.replicas = 2});
   std::map<std::string, std::string> zone_of;
-  for (const auto& [id, zone] : std::vector<std::pair<std::string, std::string>>{{"a", "east"}, {"b", "east"}, {"c", "west"}, {"d", "west"}}) {
+  for (const auto& [id, zone] :
+       std::vector<std::pair<std::string, std::string>>{{"a", "east"}, {"b", "east"}, {"c", "west"}, {"d", "west"}}) {
     DirectoryArtifactHost::create(scratch.path() / id, id);
     store.attach_node(std::make_shared<DirectoryArtifactHost>(scratch.path() / id), 1.0, zone);
     zone_of[id] = zone;
@@ -152,15 +158,18 @@ TEST(ArtifactDistributor, StreamsFromAndToFiles) {
   ScratchFolder scratch;
   TestStore test(scratch.path() / "hosts", {"a", "b"});
   const auto content = content_of(1, 2 * kArtifactChunkBytes + 5);
-  std::ofstream(scratch.path() / "in", std::ios::binary).write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
+  std::ofstream(scratch.path() / "in", std::ios::binary)
+      .write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
   std::vector<std::pair<std::uint64_t, std::uint64_t>> put_steps;
-  test.store.put_file("f", scratch.path() / "in", [&](std::uint64_t done, std::uint64_t total) { put_steps.emplace_back(done, total); });
+  test.store.put_file("f", scratch.path() / "in",
+                      [&](std::uint64_t done, std::uint64_t total) { put_steps.emplace_back(done, total); });
   const std::uint64_t size = content.size();
-  EXPECT_THAT(put_steps, ElementsAre(std::pair(kArtifactChunkBytes, size), std::pair(2 * kArtifactChunkBytes, size), std::pair(size, size)));
+  EXPECT_THAT(put_steps,
+              ElementsAre(std::pair(kArtifactChunkBytes, size), std::pair(2 * kArtifactChunkBytes, size), std::pair(size, size)));
 
   std::vector<std::pair<std::uint64_t, std::uint64_t>> get_steps;
-  const auto report =
-      test.store.get_file("f", scratch.path() / "out", [&](std::uint64_t done, std::uint64_t total) { get_steps.emplace_back(done, total); });
+  const auto report = test.store.get_file("f", scratch.path() / "out",
+                                          [&](std::uint64_t done, std::uint64_t total) { get_steps.emplace_back(done, total); });
   EXPECT_EQ(get_steps, put_steps);
   EXPECT_EQ(report.host, test.store.placement("f")[0]);
   EXPECT_THAT(report.healed, IsEmpty());
@@ -185,10 +194,12 @@ TEST(ArtifactDistributor, WhatTheSourceOrTheSinkThrowsPassesAndLeavesNothing) {
   ScratchFolder scratch;
   TestStore test(scratch.path(), {"a", "b"});
   int calls = 0;
-  EXPECT_THROW(test.store.put("x", [&](std::span<std::byte> buffer) -> std::size_t {
-    if (++calls == 2) throw std::logic_error("enough");
-    return buffer.size();
-  }), std::logic_error);
+  EXPECT_THROW(test.store.put("x",
+                              [&](std::span<std::byte> buffer) -> std::size_t {
+                                if (++calls == 2) throw std::logic_error("enough");
+                                return buffer.size();
+                              }),
+               std::logic_error);
   EXPECT_THAT(testing::files_below(scratch.path() / "a" / "artifacts"), IsEmpty());
   EXPECT_THAT(testing::files_below(scratch.path() / "b" / "artifacts"), IsEmpty());
   expect_error(ErrorCode::kInvalidArgument, {"'x'", std::to_string(kArtifactChunkBytes + 1)},
@@ -216,7 +227,12 @@ TEST(ArtifactDistributor, VersionsGrowEvenIfTheClockOfAnotherProcessWasAhead) {
   const Version ahead{std::uint64_t{4102444800} * 1'000'000 << 12, 7};
   for (const char* id : {"a", "b"}) {
     const auto writer = test.host(id).stage("x", ahead);
-    writer->seal({.info = {.name = "x", .version = ahead, .kind = ArtifactKind::kBlob, .bytes = 0, .sha256 = test.store.put("empty", testing::Bytes{}).info.sha256}, .chunks = {}});
+    writer->seal({.info = {.name = "x",
+                           .version = ahead,
+                           .kind = ArtifactKind::kBlob,
+                           .bytes = 0,
+                           .sha256 = test.store.put("empty", testing::Bytes{}).info.sha256},
+                  .chunks = {}});
     writer->commit();
   }
   EXPECT_THAT(test.store.get("x"), IsEmpty());

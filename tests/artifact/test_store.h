@@ -37,14 +37,17 @@ inline Bytes content_of(std::uint64_t seed, std::size_t size) {
   return bytes;
 }
 
-/// A folder that goes with the test.
+/// A folder that goes with the test. In memory where that can be had: no test here can tell whether a sync was one.
 class ScratchFolder {
  public:
-  ScratchFolder() {
+  explicit ScratchFolder(const std::string& of = "") {
+    const std::filesystem::path memory = "/dev/shm";
+    const std::filesystem::path parent = ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::path(::testing::TempDir());
     const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    std::string name = std::string("annulus_artifact_") + std::to_string(::getpid()) + "_" + test->test_suite_name() + "_" + test->name();
+    std::string name =
+        std::string("annulus_artifact_") + std::to_string(::getpid()) + "_" + of + test->test_suite_name() + "_" + test->name();
     std::replace(name.begin(), name.end(), '/', '_');
-    path_ = std::filesystem::path(::testing::TempDir()) / name;
+    path_ = parent / name;
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }
@@ -96,7 +99,8 @@ inline std::string describe(const ArtifactCheckReport& report) {
   std::string text = std::to_string(report.damaged) + " damaged, " + std::to_string(report.missing) + " missing, " +
                      std::to_string(report.strangers) + " strangers, " + std::to_string(report.superseded) + " superseded, " +
                      std::to_string(report.lost) + " lost";
-  for (const ArtifactFinding& finding : report.findings) text += "\n  " + finding.name + " at " + finding.host + ": " + finding.what;
+  for (const ArtifactFinding& finding : report.findings)
+    text += "\n  " + finding.name + " at " + finding.host + ": " + finding.what;
   for (const ArtifactHostError& problem : report.problems) text += "\n  " + problem.host + ": " + problem.message;
   return text;
 }
