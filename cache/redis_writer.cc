@@ -22,6 +22,7 @@ CacheOutcome outcome_of(const redisReply& reply) noexcept {
 }  // namespace
 
 void RedisWriter::load_script(RedisConnection& connection) {
+  if (!script_name().empty()) return;
   connection.append({"SCRIPT", "LOAD", redis_scripts::kWrite});
   connection.send();
   const RedisReply reply = connection.receive_value();

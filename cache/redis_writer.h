@@ -24,7 +24,8 @@ class RedisWriter {
   RedisWriter(const RedisCacheOptions& options, const RedisNames& names, RedisGeneration& generation, RedisSweep& sweep)
       : options_(options), names_(names), generation_(generation), sweep_(sweep) {}
 
-  /// Makes the script known to the server, so that it need not be sent with each write.
+  /// Learns the name by which servers know the script, so that it need not be sent with each write. Does nothing the next time:
+  /// a server that does not know it is told by the first write.
   void load_script(RedisConnection& connection);
 
   /// Writes, and sets outcomes[i] of writes[i]. A write follows the generation where it changes, unless it may only be made in one
