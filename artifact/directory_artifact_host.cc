@@ -59,6 +59,42 @@ class BlobReader final : public ArtifactReader {
   std::filesystem::path path_;
 };
 
+/// The versions in a folder, newest first; nothing if some came or went meanwhile. With the folder locked they cannot.
+std::optional<std::vector<ArtifactInfo>> versions_in(const HostStore& store, const HostFolder& folder, std::string_view name,
+                                                     bool locked = false) {
+  // Fewer entries come from the kernel in one call, which no other change of the folder comes into.
+  constexpr std::size_t kListedAtOnce = 200;
+  const auto entries = folder.entries();
+  if (!locked && entries.size() > kListedAtOnce) return std::nullopt;
+  std::vector<ArtifactInfo> found;
+  for (const HostFolder::Entry& entry : entries) {
+    const auto version = internal::version_of_file(entry.name, internal::kManifestSuffix);
+    if (!version) continue;
+    auto info = store.info(folder, name, *version);
+    if (info) found.push_back(std::move(*info));
+    if (!info && !locked) return std::nullopt;
+  }
+  std::sort(found.begin(), found.end(), [](const ArtifactInfo& a, const ArtifactInfo& b) { return a.version > b.version; });
+  return found;
+}
+
+/// Null if there is no such blob. Throws Error(kDataLoss) if manifest and blob do not belong together.
+std::unique_ptr<ArtifactReader> open_in(const HostStore& store, const HostFolder& folder, std::string_view name, Version version) {
+  auto manifest = store.manifest(folder, name, version);
+  if (!manifest || manifest->info.kind == ArtifactKind::kErased) return nullptr;
+  const std::string file = internal::file_name(version, internal::kBlobSuffix);
+  std::filesystem::path path = folder.path() / file;
+  FileDescriptor blob = folder.open_file(file);
+  if (!blob.is_open()) throw Error(ErrorCode::kDataLoss, path.string() + " is missing, and its manifest is there");
+  struct stat info {};
+  if (::fstat(blob.get(), &info) != 0) throw_system_error("cannot stat", path, errno, ErrorCode::kUnavailable);
+  if (static_cast<std::uint64_t>(info.st_size) != manifest->info.bytes) {
+    throw Error(ErrorCode::kDataLoss, path.string() + " has " + std::to_string(info.st_size) + " bytes, " +
+                                          std::to_string(manifest->info.bytes) + " expected");
+  }
+  return std::make_unique<BlobReader>(std::move(*manifest), std::move(blob), std::move(path));
+}
+
 /// Removes what dead processes left among `files`, whose folder is locked. Returns of how many versions.
 std::uint64_t collect(const HostStore& store, const HostFolder& folder, const std::vector<std::string>& files) {
   std::set<std::string> alive;
@@ -111,16 +147,14 @@ const std::filesystem::path& DirectoryArtifactHost::folder() const noexcept { re
 const std::string& DirectoryArtifactHost::id() const noexcept { return store_->id(); }
 
 std::vector<ArtifactInfo> DirectoryArtifactHost::versions(std::string_view name) {
-  std::vector<ArtifactInfo> found;
   const auto folder = store_->folder_of(name);
-  if (!folder) return found;
-  for (const HostFolder::Entry& entry : folder->entries()) {
-    const auto version = internal::version_of_file(entry.name, internal::kManifestSuffix);
-    if (!version) continue;
-    if (auto info = store_->info(*folder, name, *version)) found.push_back(std::move(*info));
-  }
-  std::sort(found.begin(), found.end(), [](const ArtifactInfo& a, const ArtifactInfo& b) { return a.version > b.version; });
-  return found;
+  if (!folder) return {};
+  // Without the lock, because steady readers would keep commits from it. A listing that a commit or a removal came into may show
+  // neither the old version nor the new one: then once more, with it.
+  const auto seen = versions_in(*store_, *folder, name);
+  if (seen && !seen->empty()) return *seen;
+  const FolderLock lock(*folder, FolderLock::Mode::kShared);
+  return versions_in(*store_, *folder, name, true).value();
 }
 
 std::vector<ArtifactInfo> DirectoryArtifactHost::list() {
@@ -138,28 +172,22 @@ std::unique_ptr<ArtifactWriter> DirectoryArtifactHost::stage(std::string_view na
 }
 
 std::unique_ptr<ArtifactReader> DirectoryArtifactHost::open(std::string_view name, Version version) {
-  const auto throw_absent = [&](const char* what) {
+  const auto throw_absent = [&] {
     throw Error(ErrorCode::kNotFound,
-                "host '" + id() + "' has " + what + " of '" + display_key(name) + "', version " + internal::to_digits(version));
+                "host '" + id() + "' has no blob of '" + display_key(name) + "', version " + internal::to_digits(version));
   };
   const auto folder = store_->folder_of(name);
-  if (!folder) throw_absent("no version");
-  // Manifest and blob must belong together, whatever is committed and removed beside this.
-  const FolderLock lock(*folder, FolderLock::Mode::kShared);
-  auto manifest = store_->manifest(*folder, name, version);
-  if (!manifest) throw_absent("no version");
-  if (manifest->info.kind == ArtifactKind::kErased) throw_absent("only the erase");
-  const std::string file = internal::file_name(version, internal::kBlobSuffix);
-  std::filesystem::path path = folder->path() / file;
-  FileDescriptor blob = folder->open_file(file);
-  if (!blob.is_open()) throw Error(ErrorCode::kDataLoss, path.string() + " is missing, and its manifest is there");
-  struct stat info {};
-  if (::fstat(blob.get(), &info) != 0) throw_system_error("cannot stat", path, errno, ErrorCode::kUnavailable);
-  if (static_cast<std::uint64_t>(info.st_size) != manifest->info.bytes) {
-    throw Error(ErrorCode::kDataLoss, path.string() + " has " + std::to_string(info.st_size) + " bytes, " +
-                                          std::to_string(manifest->info.bytes) + " expected");
+  if (!folder) throw_absent();
+  // As for versions: what does not fit together is looked at once more with the lock.
+  try {
+    if (auto reader = open_in(*store_, *folder, name, version)) return reader;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kDataLoss) throw;
   }
-  return std::make_unique<BlobReader>(std::move(*manifest), std::move(blob), std::move(path));
+  const FolderLock lock(*folder, FolderLock::Mode::kShared);
+  auto reader = open_in(*store_, *folder, name, version);
+  if (reader == nullptr) throw_absent();
+  return reader;
 }
 
 void DirectoryArtifactHost::remove(std::string_view name, Version version) {

@@ -120,6 +120,39 @@ TEST(ArtifactConcurrency, AGetIsOneWholeVersionAndNoOlderThanTheLastPutThatRetur
   traffic.finish();
 }
 
+TEST(ArtifactConcurrency, AHostNeverShowsNothingWhileOneVersionTakesThePlaceOfAnother) {
+  ScratchFolder scratch;
+  DirectoryArtifactHost::create(scratch.path() / "h", "h");
+  DirectoryArtifactHost host(scratch.path() / "h");
+  const auto erase = [&](std::uint64_t clock) {  // the smallest version there is
+    const Version version{clock, 0};
+    const auto writer = host.stage("x", version);
+    writer->seal(
+        {.info = {.name = "x", .version = version, .kind = ArtifactKind::kErased, .bytes = 0, .sha256 = {}}, .chunks = {}});
+    writer->commit();
+  };
+  erase(1);
+  std::atomic<std::uint64_t> committed = 1;
+  std::thread writer([&] {
+    for (std::uint64_t clock = 2; clock <= 2000; ++clock) {
+      erase(clock);
+      committed = clock;
+      host.remove("x", {clock - 1, 0});
+    }
+    committed = 0;
+  });
+  std::uint64_t shown_none = 0;
+  std::uint64_t shown_old = 0;
+  for (std::uint64_t floor = committed; floor > 0; floor = committed) {
+    const auto versions = host.versions("x");
+    shown_none += versions.empty() ? 1 : 0;
+    shown_old += !versions.empty() && versions[0].version.clock < floor ? 1 : 0;
+  }
+  writer.join();
+  EXPECT_EQ(shown_none, 0u);
+  EXPECT_EQ(shown_old, 0u);
+}
+
 TEST(ArtifactConcurrency, CollectorsAndRepairersTakeNothingFromLivePuts) {
   ScratchFolder scratch;
   Traffic traffic(scratch.path());

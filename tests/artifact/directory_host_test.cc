@@ -164,7 +164,7 @@ TEST_F(DirectoryHost, AnEraseIsAVersionWithoutABlob) {
   ASSERT_THAT(host_->versions("x"), SizeIs(1));
   EXPECT_EQ(host_->versions("x")[0].kind, ArtifactKind::kErased);
   EXPECT_THAT(files_below(artifacts()), SizeIs(1));
-  expect_error(ErrorCode::kNotFound, {"erase", "'x'"}, [&] { host_->open("x", kFirst); });
+  expect_error(ErrorCode::kNotFound, {"no blob", "'x'"}, [&] { host_->open("x", kFirst); });
 }
 
 // ---- names
