@@ -143,10 +143,10 @@ class RedisCacheNode::Impl {
     for (int attempt = 0; attempt < 2 && !trip.empty(); ++attempt) {
       const RedisGenerationPtr state = attempt == 0 ? generation_.state() : generation_.agree(connection);
       const auto append = [&](const RedisPart& part) {
-        const std::vector<std::string> names = entry_names(*state, part, [&](std::size_t i) { return keys[i]; });
-        std::vector<std::string_view> command{"MGET", names_.generation()};
-        command.insert(command.end(), names.begin(), names.end());
-        connection.append(command);
+        connection.begin(2 + part.size());
+        connection.add("MGET");
+        connection.add(names_.generation());
+        for (const KeyView key : keys.subspan(part.begin, part.size())) connection.add(state->entries, key);
       };
       const auto take = [&](const RedisPart& part, const redisReply& reply) {
         if (is_error(reply)) connection.fail(reply);
@@ -182,12 +182,16 @@ class RedisCacheNode::Impl {
       if (attempt > kGenerationChanges) connection.fail_unexpected("EVAL, for a generation that lasts,");
       const RedisGenerationPtr state = attempt == 0 ? generation_.state() : generation_.agree(connection);
       const auto append = [&](const RedisPart& part) {
-        const std::vector<std::string> names = entry_names(*state, part, [&](std::size_t i) { return keys[i]; });
-        const std::string num_keys = std::to_string(1 + names.size());
-        std::vector<std::string_view> command{"EVAL", redis_scripts::kForget, num_keys, names_.generation()};
-        command.insert(command.end(), names.begin(), names.end());
-        command.insert(command.end(), {state->record, time, life, expiry});
-        connection.append(command);
+        connection.begin(8 + part.size());
+        connection.add("EVAL");
+        connection.add(redis_scripts::kForget);
+        connection.add(std::to_string(1 + part.size()));
+        connection.add(names_.generation());
+        for (const KeyView key : keys.subspan(part.begin, part.size())) connection.add(state->entries, key);
+        for (const std::string_view argument :
+             {std::string_view(state->record), std::string_view(time), std::string_view(life), std::string_view(expiry)}) {
+          connection.add(argument);
+        }
       };
       const auto take = [&](const RedisPart&, const redisReply& reply) {
         if (is_error(reply)) connection.fail(reply);

@@ -3,14 +3,16 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <utility>
+#include <new>
 
 namespace annulus {
 namespace {
 
-constexpr std::size_t kKeptBytes = std::size_t{1} << 20;  // of the buffer, between calls
+constexpr std::size_t kSendBytes = std::size_t{1} << 16;  // are worth a call of the system
+constexpr std::size_t kKeptBytes = std::size_t{1} << 20;  // of the buffer
 
 timeval timeval_of(std::chrono::milliseconds time) {
   timeval value{};
@@ -95,21 +97,32 @@ void RedisConnection::greet() {
   if (run_id_.empty()) lost("its INFO names no run_id, by which restarts are noticed: this is no Redis server", false);
 }
 
-void RedisConnection::append(std::span<const std::string_view> arguments) {
+void RedisConnection::begin(std::size_t arguments) {
   out_ += '*';
-  out_ += std::to_string(arguments.size());
-  for (const std::string_view argument : arguments) {
-    out_ += "\r\n$";
-    out_ += std::to_string(argument.size());
-    out_ += "\r\n";
-    out_ += argument;
-  }
+  out_ += std::to_string(arguments);
   out_ += "\r\n";
-  ++appended_;
+  missing_ = arguments;
+  ++expected_;
+}
+
+void RedisConnection::add(std::string_view head, std::string_view tail) {
+  out_ += '$';
+  out_ += std::to_string(head.size() + tail.size());
+  out_ += "\r\n";
+  out_ += head;
+  out_ += tail;
+  out_ += "\r\n";
+  if (--missing_ == 0 && out_.size() >= kSendBytes) send();
+}
+
+void RedisConnection::append(std::initializer_list<std::string_view> arguments) {
+  begin(arguments.size());
+  for (const std::string_view argument : arguments) add(argument);
 }
 
 // Not by hiredis, whose write() to a connection that the server has ended raises SIGPIPE, which ends the process.
 void RedisConnection::send() {
+  if (out_.empty()) return;
   step("send");
   std::string_view rest = out_;
   while (!rest.empty()) {
@@ -124,7 +137,6 @@ void RedisConnection::send() {
   }
   out_.clear();
   if (out_.capacity() > kKeptBytes) out_.shrink_to_fit();
-  expected_ += std::exchange(appended_, 0);
   step("sent");
 }
 

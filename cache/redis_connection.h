@@ -5,7 +5,6 @@
 
 #include <initializer_list>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -45,12 +44,15 @@ class RedisConnection {
   /// Of the server: another one after each of its starts. A connection never outlives a run.
   const std::string& run_id() const noexcept { return run_id_; }
 
-  /// Adds a command to those that the next send() sends. Arguments may hold any bytes, and are copied.
-  void append(std::span<const std::string_view> arguments);
-  void append(std::initializer_list<std::string_view> arguments) { append(std::span(arguments.begin(), arguments.size())); }
-  std::size_t appended_bytes() const noexcept { return out_.size(); }
+  /// Begins a command of so many arguments, which follow by add(): any bytes, the second form one argument of two parts. What has
+  /// grown long is sent at once, so that the server works on it meanwhile.
+  void begin(std::size_t arguments);
+  void add(std::string_view argument) { add(argument, {}); }
+  void add(std::string_view head, std::string_view tail);
+  /// A whole command.
+  void append(std::initializer_list<std::string_view> arguments);
 
-  /// Sends what was appended. As many receive() must follow as there were commands.
+  /// Sends what has not been sent yet. As many receive() must follow as there were commands.
   void send();
   RedisReply receive();
 
@@ -79,8 +81,8 @@ class RedisConnection {
   std::unique_ptr<redisContext, ContextDeleter> context_;
   std::string run_id_;
   std::string out_;
-  std::size_t appended_ = 0;  // commands in out_
-  std::size_t expected_ = 0;  // replies on their way
+  std::size_t missing_ = 0;   // arguments of the last command
+  std::size_t expected_ = 0;  // replies that will come
 };
 
 }  // namespace annulus

@@ -17,38 +17,39 @@ return ARGV[2])";
 /// (milliseconds, 0: for ever). Returns for each 0 stored, 1 superseded, 2 no room: a tombstone is left there.
 /// Versions are compared as numbers of 32 bits: Lua's own have 53, and its strings are compared by the locale.
 inline constexpr char kWrite[] = R"(
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local call, pcall, unpack = redis.call, redis.pcall, struct.unpack
+if call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local function set(name, value, life)
-  if life == '0' then return redis.pcall('SET', name, value) end
-  return redis.pcall('SET', name, value, 'PX', life)
+  if life == '0' then return pcall('SET', name, value) end
+  return pcall('SET', name, value, 'PX', life)
 end
 local full = false
 local outcomes = {}
 for i = 2, #KEYS do
-  local value, life = ARGV[2 * i - 1], ARGV[2 * i]
-  local old = redis.call('GETRANGE', KEYS[i], 0, 21)
+  local name, value, life = KEYS[i], ARGV[2 * i - 1], ARGV[2 * i]
+  local old = call('GETRANGE', name, 0, 21)
   local outcome = 0
   if #old == 22 and old:byte(1) == value:byte(1) then
-    local old_high, old_low, old_writer = struct.unpack('>I4I4I4', old:sub(3, 14))
-    local high, low, writer = struct.unpack('>I4I4I4', value:sub(3, 14))
+    local old_high, old_low, old_writer = unpack('>I4I4I4', old, 3)
+    local high, low, writer = unpack('>I4I4I4', value, 3)
     local newer = writer > old_writer
     if low ~= old_low then newer = low > old_low end
     if high ~= old_high then newer = high > old_high end
     if not newer then outcome = 1 end
   end
   if outcome == 0 and not full then
-    local reply = set(KEYS[i], value, life)
+    local reply = set(name, value, life)
     full = reply.err and reply.err:find('OOM ', 1, true)
     if reply.err and not full then return reply end
   end
   if outcome == 0 and full then
-    redis.call('UNLINK', KEYS[i])
+    call('UNLINK', name)
     if value:byte(2) == 0 then
       outcome = 2
       value = value:sub(1, 1) .. '\1' .. value:sub(3, 22)
       life = ARGV[2]
     end
-    local reply = set(KEYS[i], value, life)
+    local reply = set(name, value, life)
     if reply.err then return reply end
   end
   outcomes[i - 1] = outcome

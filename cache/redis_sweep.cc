@@ -19,13 +19,15 @@ RedisSweep::Step::Step(RedisSweep& sweep, RedisConnection& connection, const Red
     case Stage::kAsk: connection.append({"GET", sweep.names_.swept()}); return;
     case Stage::kSweep: break;
   }
-  const std::string num_keys = std::to_string(2 + sweep.victims_.size());
-  std::vector<std::string_view> drop{"EVAL", redis_scripts::kSweep, num_keys, sweep.names_.generation(), sweep.names_.swept()};
-  drop.insert(drop.end(), sweep.victims_.begin(), sweep.victims_.end());
-  const std::string swept = sweep.last_page_ ? std::to_string(sweep.number_) : "";
-  drop.push_back(sweep.record_);
-  drop.push_back(swept);
-  connection.append(drop);
+  connection.begin(7 + sweep.victims_.size());
+  connection.add("EVAL");
+  connection.add(redis_scripts::kSweep);
+  connection.add(std::to_string(2 + sweep.victims_.size()));
+  connection.add(sweep.names_.generation());
+  connection.add(sweep.names_.swept());
+  for (const std::string& victim : sweep.victims_) connection.add(victim);
+  connection.add(sweep.record_);
+  connection.add(sweep.last_page_ ? std::to_string(sweep.number_) : "");
   if (!sweep.last_page_) {
     connection.append({"SCAN", sweep.cursor_, "MATCH", sweep.names_.all_entries(), "COUNT", std::to_string(kNamesPerStep)});
   }

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "cache/redis_connection.h"
@@ -67,19 +65,6 @@ RedisTrip make_trip(RedisConnection& connection, RedisSweep& sweep, const RedisG
   }
   step.receive();
   return again;
-}
-
-/// The names of the entries of a part's keys, `key_of(i)` being that of item i.
-template <class KeyOf>
-std::vector<std::string> entry_names(const RedisGenerationState& state, const RedisPart& part, KeyOf key_of) {
-  std::vector<std::string> names;
-  names.reserve(part.size());
-  for (std::size_t i = part.begin; i < part.end; ++i) {
-    std::string& name = names.emplace_back();
-    name.reserve(state.entries.size() + key_of(i).size());
-    name.append(state.entries).append(key_of(i));
-  }
-  return names;
 }
 
 }  // namespace annulus

@@ -77,31 +77,27 @@ void RedisWriter::write_trip(RedisConnection& connection, std::span<const CacheW
 
 void RedisWriter::append(RedisConnection& connection, const RedisGenerationState& state, std::span<const CacheWrite> writes,
                          const RedisPart& part, const Mode& mode) const {
-  const std::vector<std::string> names = entry_names(state, part, [&](std::size_t i) { return writes[i].key; });
-  const std::string script = mode.by_source ? redis_scripts::kWrite : script_name();
-  const std::string num_keys = std::to_string(1 + names.size());
-  std::vector<std::string_view> command{mode.by_source ? "EVAL" : "EVALSHA", script, num_keys, names_.generation()};
-  command.insert(command.end(), names.begin(), names.end());
+  connection.begin(6 + 3 * part.size());
+  connection.add(mode.by_source ? "EVAL" : "EVALSHA");
+  connection.add(mode.by_source ? redis_scripts::kWrite : script_name());
+  connection.add(std::to_string(1 + part.size()));
+  connection.add(names_.generation());
+  const std::span<const CacheWrite> own = writes.subspan(part.begin, part.size());
+  for (const CacheWrite& write : own) connection.add(state.entries, write.key);
   const std::int64_t remembered = options_.remembered.count();
-  const std::string remembered_text = std::to_string(remembered);
-  command.push_back(state.record);
-  command.push_back(remembered_text);
-
-  std::vector<std::string> values;  // and lives
-  values.reserve(2 * names.size());
-  for (const CacheWrite& write : writes.subspan(part.begin, part.size())) {
-    const std::int64_t left = milliseconds_of(write.expires) - milliseconds_of(options_.time());
+  connection.add(state.record);
+  connection.add(std::to_string(remembered));
+  const std::int64_t now = milliseconds_of(options_.time());
+  for (const CacheWrite& write : own) {
+    const std::int64_t left = milliseconds_of(write.expires) - now;
     // What has expired already is worth remembering only.
     const bool is_entry = write.kind == CacheWriteKind::kPut && left > 0 && !mode.as_erase;
-    std::string& value = values.emplace_back();
-    value.reserve(RedisValueHeader::kBytes + (is_entry ? write.value.size() : 0));
-    append_header(value, {is_entry ? CacheWriteKind::kPut : CacheWriteKind::kErase, write.version, write.expires});
-    if (is_entry) value += write.value;
+    std::string header;
+    append_header(header, {is_entry ? CacheWriteKind::kPut : CacheWriteKind::kErase, write.version, write.expires});
+    connection.add(header, is_entry ? write.value : std::string_view());
     const std::int64_t life = std::max(mode.as_erase ? 0 : left, remembered);
-    values.push_back(life > kLongestLifeMs ? "0" : std::to_string(life));
+    connection.add(life > kLongestLifeMs ? "0" : std::to_string(life));
   }
-  command.insert(command.end(), values.begin(), values.end());
-  connection.append(command);
 }
 
 }  // namespace annulus
