@@ -9,7 +9,7 @@ namespace annulus::bench {
 
 struct RedisCacheBenchOptions {
   std::size_t keys = 4096;  ///< at least 1
-  std::size_t value_bytes = 1024;
+  std::size_t value_bytes = 256;
   std::size_t batch = 256;      ///< keys in a call, at least 1
   std::size_t repetitions = 7;  ///< at least 1; every method runs once in each
 };

@@ -15,7 +15,7 @@ return ARGV[2])";
 
 /// Writes: KEYS record, names...; ARGV record, life of a version that finds no room, then for each name its value and its life
 /// (milliseconds, 0: for ever). Returns for each 0 stored, 1 superseded, 2 no room: a tombstone is left there.
-/// Versions are compared as numbers of 32 bits: Lua's own have 53, and its strings are compared by the locale.
+/// Versions, 96 bits, are compared as two numbers of 48: Lua's own have 53 bits, and its strings are compared by the locale.
 inline constexpr char kWrite[] = R"(
 local call, pcall, unpack = redis.call, redis.pcall, struct.unpack
 if call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
@@ -27,15 +27,12 @@ local full = false
 local outcomes = {}
 for i = 2, #KEYS do
   local name, value, life = KEYS[i], ARGV[2 * i - 1], ARGV[2 * i]
-  local old = call('GETRANGE', name, 0, 21)
+  local old = call('GETRANGE', name, '0', '21')
   local outcome = 0
   if #old == 22 and old:byte(1) == value:byte(1) then
-    local old_high, old_low, old_writer = unpack('>I4I4I4', old, 3)
-    local high, low, writer = unpack('>I4I4I4', value, 3)
-    local newer = writer > old_writer
-    if low ~= old_low then newer = low > old_low end
-    if high ~= old_high then newer = high > old_high end
-    if not newer then outcome = 1 end
+    local old_high, old_low = unpack('>I6I6', old, 3)
+    local high, low = unpack('>I6I6', value, 3)
+    if high < old_high or (high == old_high and low <= old_low) then outcome = 1 end
   end
   if outcome == 0 and not full then
     local reply = set(name, value, life)
@@ -63,7 +60,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local now_high, now_low = struct.unpack('>I4I4', ARGV[2])
 local live = 0
 for i = 2, #KEYS do
-  local old = redis.call('GETRANGE', KEYS[i], 0, 21)
+  local old = redis.call('GETRANGE', KEYS[i], '0', '21')
   if #old == 22 and old:byte(2) == 0 then
     local high, low = struct.unpack('>I4I4', old:sub(15, 22))
     if high > now_high or (high == now_high and low > now_low) then live = live + 1 end
