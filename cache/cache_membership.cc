@@ -189,11 +189,10 @@ bool CacheMembership::scan_and_forget(CacheMember& member, const Layouts& ending
     std::vector<std::string> page;
     member.node().scan(cursor, kPageKeys, page);
     std::vector<KeyView> unwanted;
-    {
-      const Pin now(domain_);
-      for (const std::string& key : page) {
-        if (!keeps(*now, member, token_of_key(key), ending)) unwanted.emplace_back(key);
-      }
+    // Held until they are forgotten: before the member can become an owner, and be given copies, this pin must have ended.
+    const Pin now(domain_);
+    for (const std::string& key : page) {
+      if (!keeps(*now, member, token_of_key(key), ending)) unwanted.emplace_back(key);
     }
     if (!unwanted.empty()) dropped = member.node().forget(unwanted);
     return true;

@@ -75,8 +75,8 @@ struct CacheCursor {
 /// Holds cache entries. DistributedCache knows nodes by this interface alone.
 ///
 /// A node may forget anything at any time (eviction, expiry, a restart), and never goes back: once it took a write, it does
-/// not give an older entry of that key. What it forgets it must either remember as a version (so that an older copy is
-/// refused), or answer for with a new generation.
+/// not give an older entry of that key. What it forgets by itself it must either remember as a version (so that an
+/// older copy is refused), or answer for with a new generation.
 /// Generation: a number that changes whenever the node may have lost writes that it took, or missed some. What is copied from
 /// another node is written with the generation which the copier read *before* it read the source; a node of another
 /// generation by then refuses it. So a copy that was on its way meanwhile cannot bring back what was overwritten.
@@ -104,8 +104,8 @@ class CacheNode {
   virtual void write(std::span<const CacheWrite> writes, std::vector<CacheOutcome>& outcomes,
                      std::optional<std::uint64_t> only_in = std::nullopt) = 0;
 
-  /// Drops entries that are not wanted here any more, tombstones included; older copies stay refused as after an eviction.
-  /// Returns how many live entries it held of them.
+  /// Drops entries that are not wanted here any more, tombstones included, and remembers nothing of them: the caller sees to it
+  /// that no copy of them is under way. They may come back as they were. Returns how many live entries it held of them.
   virtual std::uint64_t forget(std::span<const KeyView> keys) = 0;
 
   /// Appends up to about `limit` keys of live entries to `page`, and moves `cursor`; it is done when all were given. A key that

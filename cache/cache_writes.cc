@@ -1,5 +1,6 @@
 // Writes: to every owner, as erases to owners of other layouts; a member that misses one is behind.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "cache/distributed_cache_impl.h"
@@ -15,8 +16,10 @@ using internal::WriteTargets;
 
 namespace {
 
-CacheWrite as_erase(const CacheWrite& write, CacheTime expires) {
-  return {.key = write.key, .value = {}, .version = write.version, .expires = expires, .kind = CacheWriteKind::kErase};
+/// Erases what is older than `write`, and lets `write` itself in, which may come as a copy when the node has become an owner.
+CacheWrite erase_before(const CacheWrite& write, CacheTime expires) {
+  const Version before{write.version.clock - 1, std::numeric_limits<std::uint32_t>::max()};
+  return {.key = write.key, .value = {}, .version = before, .expires = expires, .kind = CacheWriteKind::kErase};
 }
 
 /// Whether a node refused a write for its generation, or may have.
@@ -63,13 +66,13 @@ std::size_t DistributedCache::Impl::apply(const CacheWrite& write, WriteTargets&
     try {
       if (!target.owner || write.kind == CacheWriteKind::kErase) {
         const CacheWrite erase =
-            write.kind == CacheWriteKind::kErase ? write : as_erase(write, time_after(options_.tombstone_life));
+            write.kind == CacheWriteKind::kErase ? write : erase_before(write, time_after(options_.tombstone_life));
         taken += node.write(erase) == CacheOutcome::kStored && target.owner ? 1 : 0;
         continue;
       }
       const CacheOutcome outcome = node.write(write, target.generation);
       if (outcome == CacheOutcome::kStored) ++taken;
-      if (started_anew(node, outcome, target.generation)) node.write(as_erase(write, time_after(options_.tombstone_life)));
+      if (started_anew(node, outcome, target.generation)) node.write(erase_before(write, time_after(options_.tombstone_life)));
     } catch (...) {
       target.reached = false;
     }
@@ -163,7 +166,7 @@ std::size_t DistributedCache::Impl::write_batch(std::span<const CacheWrite> requ
       writes[i].version = {first.clock + i, first.writer};
       for (const NodeIndex node : snapshot->serving.owners(tokens[i])) send(snapshot->serving.member_of[node], i, writes[i]);
       snapshot->each_other_owner(tokens[i],
-                                 [&](internal::MemberIndex member) { send(member, i, as_erase(writes[i], tombstones_expire)); });
+                                 [&](internal::MemberIndex member) { send(member, i, erase_before(writes[i], tombstones_expire)); });
     }
     call(batches, [this](NodeBatch& batch) { write_to(batch); });
     for (const NodeBatch& batch : batches) {
@@ -191,7 +194,7 @@ void DistributedCache::Impl::write_to(NodeBatch& batch) noexcept {
     std::vector<CacheWrite> refused;
     for (std::size_t i = 0; i < batch.writes.size(); ++i) {
       if (!started_anew(node, batch.outcomes[i], batch.generation)) continue;
-      refused.push_back(as_erase(batch.writes[i], time_after(options_.tombstone_life)));
+      refused.push_back(erase_before(batch.writes[i], time_after(options_.tombstone_life)));
     }
     std::vector<CacheOutcome> outcomes;
     if (!refused.empty()) node.write(refused, outcomes);

@@ -27,8 +27,8 @@ struct CacheCapacity {
 /// The table is split among locks by the keys' hash, 1 to 64 of them by capacity (1 below 2048 items or 8 MiB), and the bounds
 /// with it: the order of use, and so who goes first, is each part's own. An entry that costs more than a part may hold is
 /// rejected; parts hold at least 4 MiB where the node does, so a node for larger values wants 64 times their size.
-/// Forgotten versions are remembered by hash (8 bytes for about each item of the capacity, at most 8 MiB): a copy may be refused
-/// because of another key's, which costs a miss.
+/// Versions of what was evicted or expired are remembered by hash (16 bytes for about each item of the capacity, at most 16 MiB): a
+/// copy may be refused because of another key's, which costs a miss.
 /// Entries past their time are forgotten when they are asked for, or as the least recently used.
 /// Thread-safe; never out of reach. O(1) a key.
 class InMemoryCacheNode final : public CacheNode {

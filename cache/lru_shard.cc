@@ -16,7 +16,7 @@ EntryBytes::EntryBytes(KeyView key, std::string_view value)
 
 void LruShard::set_limits(const Limits& limits) {
   limits_ = limits;
-  floors_.assign(limits.floors, 0);
+  floors_.assign(limits.floors, Version{});
 }
 
 CacheOutcome LruShard::write(const CacheWrite& write, Token token, EntryBytes& bytes, const std::atomic<std::uint64_t>& generation,
@@ -33,11 +33,11 @@ CacheOutcome LruShard::write(const CacheWrite& write, Token token, EntryBytes& b
   }
   std::uint32_t at = find(write.key, token);
   // Where there is an entry, the floor says nothing of its key: it was below it when it came.
-  const bool newer = at == kNone ? write.version.clock > floor_of(token) : write.version > slots_[at].version();
+  const bool newer = at == kNone ? write.version >= floor_of(token) : write.version > slots_[at].version();
   if (!newer) return superseded();
   if (!bytes) {
-    if (at != kNone) remove(at, discarded);
-    raise_floor(token, write.version.clock);
+    if (at != kNone) lose(at, discarded);
+    raise_floor(token, write.version);
     ++stats_.rejected;
     return CacheOutcome::kRejected;
   }
@@ -63,7 +63,7 @@ CacheOutcome LruShard::write(const CacheWrite& write, Token token, EntryBytes& b
   link_first(at);
   while (entries_ > limits_.items || stats_.bytes > limits_.bytes) {
     if (slots_[last_].kind == CacheWriteKind::kPut) ++stats_.evicted;
-    remove(last_, discarded);
+    lose(last_, discarded);
   }
   ++stats_.stored;
   return CacheOutcome::kStored;
@@ -84,7 +84,7 @@ void LruShard::clear() {
   std::lock_guard lock(mutex_);
   slots.swap(slots_);
   index_.clear();
-  std::fill(floors_.begin(), floors_.end(), 0);
+  std::fill(floors_.begin(), floors_.end(), Version{});
   first_ = last_ = free_ = kNone;
   entries_ = 0;
   stats_.items = 0;
@@ -119,9 +119,9 @@ std::uint32_t LruShard::find(KeyView key, Token token) const noexcept {
   return index_.find(token, [&](std::uint32_t slot) { return slots_[slot].bytes.key() == key; });
 }
 
-void LruShard::raise_floor(Token token, std::uint64_t clock) noexcept {
-  std::uint64_t& floor = floor_of(token);
-  floor = std::max(floor, clock);
+void LruShard::raise_floor(Token token, const Version& version) noexcept {
+  Version& floor = floor_of(token);
+  floor = std::max(floor, version);
 }
 
 void LruShard::unlink(std::uint32_t slot) noexcept {
@@ -137,9 +137,13 @@ void LruShard::link_first(std::uint32_t slot) noexcept {
   first_ = slot;
 }
 
+void LruShard::lose(std::uint32_t at, Discarded& discarded) noexcept {
+  raise_floor(slots_[at].token, slots_[at].version());
+  remove(at, discarded);
+}
+
 void LruShard::remove(std::uint32_t at, Discarded& discarded) noexcept {
   Slot& slot = slots_[at];
-  raise_floor(slot.token, slot.clock);
   unlink(at);
   index_.erase(slot.token, at);
   --entries_;

@@ -35,8 +35,9 @@ class EntryBytes {
   std::uint32_t key_bytes_ = 0;
 };
 
-/// A least-recently-used table of entries and tombstones under one mutex. What it forgets it remembers as a version floor: the
-/// newest clock among the keys of a bucket, below which nothing is taken for a key that is not in the table.
+/// A least-recently-used table of entries and tombstones under one mutex. What it loses it remembers as a version floor: the
+/// newest version among the keys of a bucket, below which nothing is taken for a key that is not in the table. That version
+/// itself may come back: it is the very write that was lost.
 /// Calls lock; sections are short: allocating and freeing bytes is done outside them.
 class LruShard {
  public:
@@ -62,7 +63,7 @@ class LruShard {
   CacheOutcome write(const CacheWrite& write, Token token, EntryBytes& bytes, const std::atomic<std::uint64_t>& generation,
                      std::optional<std::uint64_t> only_in);
 
-  /// Returns whether it held an entry that was live at `now`.
+  /// Without a floor. Returns whether it held an entry that was live at `now`.
   bool forget(KeyView key, Token token, CacheTime now);
 
   /// Forgets all, floors included, while the generation is odd.
@@ -101,18 +102,19 @@ class LruShard {
   };
 
   std::uint32_t find(KeyView key, Token token) const noexcept;
-  std::uint64_t& floor_of(Token token) noexcept { return floors_[(token >> 12) & (floors_.size() - 1)]; }
-  void raise_floor(Token token, std::uint64_t clock) noexcept;
+  Version& floor_of(Token token) noexcept { return floors_[(token >> 12) & (floors_.size() - 1)]; }
+  void raise_floor(Token token, const Version& version) noexcept;
   void unlink(std::uint32_t slot) noexcept;
   void link_first(std::uint32_t slot) noexcept;
-  void remove(std::uint32_t slot, Discarded& discarded) noexcept;  // the floor remembers it
+  void lose(std::uint32_t slot, Discarded& discarded) noexcept;  // the floor remembers it
+  void remove(std::uint32_t slot, Discarded& discarded) noexcept;
   std::uint32_t take_slot();
 
   mutable std::mutex mutex_;
   Limits limits_;
   SlotIndex index_;
   std::vector<Slot> slots_;
-  std::vector<std::uint64_t> floors_;
+  std::vector<Version> floors_;
   std::uint32_t first_ = kNone;  // used last
   std::uint32_t last_ = kNone;
   std::uint32_t free_ = kNone;  // linked by `older`
@@ -132,7 +134,7 @@ std::optional<CacheEntry> LruShard::get(KeyView key, Token token, Clock&& now) {
   }
   Slot& slot = slots_[at];
   if (slot.expires != kNeverExpires && slot.expires <= now()) {
-    remove(at, discarded);
+    lose(at, discarded);
     ++stats_.expired;
     ++stats_.misses;
     return found;

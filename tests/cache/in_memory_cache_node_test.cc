@@ -52,7 +52,7 @@ class Model {
     const auto at = find(key);
     if (at == used_.end() || at->erased) return "-";
     if (at->expires <= now) {
-      forget(key);
+      lose(key);
       return "-";
     }
     used_.splice(used_.begin(), used_, at);
@@ -61,7 +61,7 @@ class Model {
   /// Whether what the node knows of the key itself lets the write in.
   bool is_newer(const std::string& key, std::uint64_t clock) {
     const auto at = find(key);
-    return at != used_.end() ? clock > at->clock : clock > floors_[key];
+    return at != used_.end() ? clock > at->clock : clock >= floors_[key];
   }
   /// The newest clock that was forgotten, of any key.
   std::uint64_t highest_floor() const { return highest_floor_; }
@@ -74,14 +74,17 @@ class Model {
       return CacheOutcome::kRejected;
     }
     used_.push_front(std::move(entry));
-    while (used_.size() > items_ || bytes() > bytes_) forget(used_.back().key);
+    while (used_.size() > items_ || bytes() > bytes_) lose(used_.back().key);
     return CacheOutcome::kStored;
+  }
+  void lose(const std::string& key) {
+    const auto at = find(key);
+    if (at != used_.end()) raise(key, at->clock);
+    forget(key);
   }
   void forget(const std::string& key) {
     const auto at = find(key);
-    if (at == used_.end()) return;
-    raise(key, at->clock);
-    used_.erase(at);
+    if (at != used_.end()) used_.erase(at);
   }
   void clear() {
     used_.clear();
@@ -234,8 +237,8 @@ TEST(InMemoryCacheNode, WhatItPushedOutDoesNotComeBackOlder) {
   put(node, "a", "new", 5);
   put(node, "b", "1", 6);
   EXPECT_EQ(put(node, "a", "old", 4), CacheOutcome::kSuperseded);
-  EXPECT_EQ(put(node, "a", "same", 5), CacheOutcome::kSuperseded);
   EXPECT_EQ(value_of(node, "a"), "-");
+  EXPECT_EQ(put(node, "a", "new", 5), CacheOutcome::kStored) << "the very entry that was pushed out";
   EXPECT_EQ(put(node, "a", "newer", 7), CacheOutcome::kStored);
 }
 
@@ -251,16 +254,25 @@ TEST(InMemoryCacheNode, ATombstoneThatWasPushedOutIsRemembered) {
 }
 
 TEST(InMemoryCacheNode, AFloorRefusesFewCopiesOfOtherKeys) {
-  InMemoryCacheNode node("n", {.items = 10'000, .bytes = std::size_t{100} << 20});
+  CacheTime now(seconds(1000));
+  InMemoryCacheNode node("n", {.items = 10'000, .bytes = std::size_t{100} << 20}, [&] { return now; });
   for (int i = 0; i < 10; ++i) {
     const std::string key = "gone" + std::to_string(i);
-    const KeyView keys[] = {key};
-    put(node, key, "1", 1000);
-    node.forget(keys);
+    put(node, key, "1", 1000, now);
+    EXPECT_EQ(value_of(node, key), "-");
+    EXPECT_EQ(put(node, key, "old", 999), CacheOutcome::kSuperseded);
   }
   int stored = 0;
   for (int i = 0; i < 1000; ++i) stored += put(node, "k" + std::to_string(i), "1", 5) == CacheOutcome::kStored ? 1 : 0;
   EXPECT_GE(stored, 980);
+}
+
+TEST(InMemoryCacheNode, WhatWasForgottenLeavesNothingBehind) {
+  InMemoryCacheNode node("n", {.items = 10, .bytes = kPlenty});
+  put(node, "a", "1", 5);
+  const KeyView keys[] = {"a"};
+  EXPECT_EQ(node.forget(keys), 1u);
+  EXPECT_EQ(put(node, "a", "1", 3), CacheOutcome::kStored);
 }
 
 TEST(InMemoryCacheNode, CountsEvictionsAndExpiries) {
