@@ -220,6 +220,18 @@ TEST(RedisFailure, AServerThatTakesNoBytesTimesOut) {
   server.resume();
 }
 
+TEST(RedisFailure, SendingMuchToAServerThatIsGoneDoesNotEndTheProcess) {
+  RedisServer server;
+  const auto node = node_of(server);
+  node->check();
+  server.kill();
+  const std::string value(100'000, 'v');
+  std::vector<CacheWrite> writes;
+  for (int i = 0; i < 40; ++i) writes.push_back({.key = "k", .value = value, .version = {1, 0}});
+  std::vector<CacheOutcome> outcomes;
+  expect_error(ErrorCode::kUnavailable, {"127.0.0.1"}, [&] { node->write(writes, outcomes); });
+}
+
 TEST(RedisFailure, WhatIsNoRedisIsAFailureWhateverItSays) {
   const std::vector<std::pair<std::string, std::string>> says{
       {"HTTP/1.1 400 Bad Request\r\n\r\n", "not Redis's protocol"},
