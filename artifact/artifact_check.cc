@@ -118,6 +118,8 @@ bool Check::read_at(const HostAnswer& answer, bool owner, NameState& state) {
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kNotFound) return false;
       what = error.what();
+      const std::string id = answer.host->id() + ": ";  // stands beside it
+      if (what.starts_with(id)) what.erase(0, id.size());
       if (error.code() != ErrorCode::kDataLoss) {
         problem(answer.host->id(), "'" + display_key(newest.name) + "': " + what);
         state.all_reached = false;

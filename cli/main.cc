@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/artifact_commands.h"
 #include "cli/demo_command.h"
 #include "cli/ring_commands.h"
 
@@ -68,9 +69,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   annulus::cli::add_demo_command(app);
   annulus::cli::add_ring_commands(app);
+  annulus::cli::add_artifact_commands(app);
   CLI::App& bench = *app.add_subcommand("bench", "Measure");
   bench.require_subcommand(1);
   annulus::cli::add_bench_ring(bench);
+  annulus::cli::add_bench_artifact(bench);
 
   try {
     return run(app, argc, argv);

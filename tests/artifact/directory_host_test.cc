@@ -187,7 +187,9 @@ TEST_F(DirectoryHost, RefusesEveryNameThatWouldLeaveItsFolder) {
                                                              {std::string("a\0b", 3), "NUL"},
                                                              {std::string(201, 'x'), "201 bytes"},
                                                              {std::string(1025, 'x'), "1025 bytes"}};
-  for (const auto& [name, why] : bad) {
+  for (const auto& entry : bad) {
+    const std::string& name = entry.first;
+    const std::string& why = entry.second;
     SCOPED_TRACE(name);
     for (const auto& call : std::vector<std::function<void()>>{
              [&] { host_->versions(name); }, [&] { host_->stage(name, kFirst); }, [&] { host_->open(name, kFirst); },

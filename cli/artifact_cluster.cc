@@ -1,0 +1,157 @@
+#include "cli/artifact_cluster.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "artifact/directory_artifact_host.h"
+#include "cli/node_argument.h"
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "core/key.h"
+
+namespace annulus::cli {
+namespace {
+
+constexpr const char* kFile = "cluster.json";
+constexpr int kFormat = 1;
+
+/// Stands for a host whose folder cannot be opened: the others serve.
+class AbsentHost final : public ArtifactHost {
+ public:
+  AbsentHost(std::string id, std::string why) : id_(std::move(id)), why_(std::move(why)) {}
+  const std::string& id() const noexcept override { return id_; }
+  std::vector<ArtifactInfo> versions(std::string_view) override { fail(); }
+  std::vector<ArtifactInfo> list() override { fail(); }
+  std::unique_ptr<ArtifactWriter> stage(std::string_view, Version) override { fail(); }
+  std::unique_ptr<ArtifactReader> open(std::string_view, Version) override { fail(); }
+  void remove(std::string_view, Version) override { fail(); }
+  std::uint64_t collect_garbage() override { fail(); }
+
+ private:
+  [[noreturn]] void fail() const { throw Error(ErrorCode::kUnavailable, why_); }
+  std::string id_;
+  std::string why_;
+};
+
+std::filesystem::path folder_of(const std::filesystem::path& root, const ArtifactCluster::Host& host) { return root / host.folder; }
+
+void make_host(const std::filesystem::path& folder, const std::string& id) {
+  try {
+    DirectoryArtifactHost::create(folder, id);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kAlreadyExists) throw;
+    const DirectoryArtifactHost there(folder);  // throws if it is none
+    if (there.id() != id)
+      throw Error(ErrorCode::kAlreadyExists, folder.string() + " is host '" + display_key(there.id()) +
+                                                 "' already; choose another folder for '" + display_key(id) + "'");
+  }
+}
+
+}  // namespace
+
+ArtifactCluster::Host parse_artifact_host(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  ArtifactCluster::Host host{.node = parse_node(text.substr(0, equals)), .folder = {}};
+  if (equals != std::string::npos) {
+    host.folder = text.substr(equals + 1);
+    if (host.folder.empty())
+      throw CLI::ValidationError("'" + text + "': a host is ID[:WEIGHT[:ZONE]][=FOLDER], and the folder is empty");
+    host.folder = std::filesystem::absolute(host.folder);
+    return host;
+  }
+  try {
+    validate_artifact_name(host.node.id);
+  } catch (const Error&) {
+    throw CLI::ValidationError("'" + text + "': the id is no name for a folder; give one, as in ID=FOLDER");
+  }
+  if (host.node.id.find('/') != std::string::npos)
+    throw CLI::ValidationError("'" + text + "': the id is no name for a folder; give one, as in ID=FOLDER");
+  host.folder = host.node.id;
+  return host;
+}
+
+void create_artifact_cluster(const std::filesystem::path& root, const ArtifactCluster& cluster) {
+  if (std::filesystem::exists(root / kFile)) {
+    throw Error(ErrorCode::kAlreadyExists, (root / kFile).string() + " is there already; choose another folder");
+  }
+  ArtifactDistributor fits({.replicas = cluster.replicas});  // refuses bad weights, ids twice, no replicas
+  for (const ArtifactCluster::Host& host : cluster.hosts) {
+    fits.attach_node(std::make_shared<AbsentHost>(host.node.id, ""), host.node.weight, host.node.zone);
+  }
+  std::error_code failed;
+  std::filesystem::create_directories(root, failed);
+  if (failed) throw Error(ErrorCode::kUnavailable, "cannot make the folder " + root.string() + ": " + failed.message());
+  for (const ArtifactCluster::Host& host : cluster.hosts) make_host(folder_of(root, host), host.node.id);
+  save_artifact_cluster(root, cluster);
+}
+
+ArtifactCluster load_artifact_cluster(const std::filesystem::path& root) {
+  std::string bytes;
+  try {
+    bytes = read_file(root / kFile);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    throw Error(ErrorCode::kNotFound,
+                root.string() + " is no store of artifacts: it has no " + kFile + "; make one with annulus artifact init");
+  }
+  try {
+    const auto json = nlohmann::json::parse(bytes);
+    if (json.at("format").get<int>() > kFormat) {
+      throw Error(ErrorCode::kUnimplemented, (root / kFile).string() + " has format version " +
+                                                 std::to_string(json.at("format").get<int>()) + "; this build reads up to " +
+                                                 std::to_string(kFormat));
+    }
+    ArtifactCluster cluster{.replicas = json.at("replicas").get<std::size_t>(), .hosts = {}};
+    for (const auto& host : json.at("hosts")) {
+      cluster.hosts.push_back({.node = {.id = host.at("id").get<std::string>(),
+                                        .weight = host.at("weight").get<double>(),
+                                        .zone = host.at("zone").get<std::string>()},
+                               .folder = host.at("folder").get<std::string>()});
+    }
+    return cluster;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorCode::kDataLoss, (root / kFile).string() + " is damaged: " + error.what());
+  }
+}
+
+void save_artifact_cluster(const std::filesystem::path& root, const ArtifactCluster& cluster) {
+  nlohmann::ordered_json hosts = nlohmann::ordered_json::array();
+  for (const ArtifactCluster::Host& host : cluster.hosts) {
+    hosts.push_back(
+        {{"id", host.node.id}, {"weight", host.node.weight}, {"zone", host.node.zone}, {"folder", host.folder.string()}});
+  }
+  const nlohmann::ordered_json json{{"format", kFormat}, {"replicas", cluster.replicas}, {"hosts", std::move(hosts)}};
+  std::string text;
+  try {
+    text = json.dump(2) + "\n";
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "an id, a zone or a folder is not UTF-8, which " + std::string(kFile) + " cannot hold; choose another");
+  }
+  write_file_atomically(root / kFile, text);
+}
+
+std::shared_ptr<ArtifactHost> open_artifact_host(const std::filesystem::path& root, const ArtifactCluster::Host& host) {
+  const std::filesystem::path folder = folder_of(root, host);
+  try {
+    auto opened = std::make_shared<DirectoryArtifactHost>(folder);
+    if (opened->id() == host.node.id) return opened;
+    return std::make_shared<AbsentHost>(
+        host.node.id, folder.string() + " is host '" + display_key(opened->id()) + "', not '" + display_key(host.node.id) + "'");
+  } catch (const Error& error) {
+    return std::make_shared<AbsentHost>(host.node.id, error.what());
+  }
+}
+
+std::unique_ptr<ArtifactDistributor> open_artifact_cluster(const std::filesystem::path& root) {
+  const ArtifactCluster cluster = load_artifact_cluster(root);
+  auto store = std::make_unique<ArtifactDistributor>(
+      ArtifactDistributorOptions{.replicas = cluster.replicas, .writer = static_cast<std::uint32_t>(::getpid())});
+  for (const ArtifactCluster::Host& host : cluster.hosts)
+    store->attach_node(open_artifact_host(root, host), host.node.weight, host.node.zone);
+  return store;
+}
+
+}  // namespace annulus::cli
