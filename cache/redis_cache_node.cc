@@ -55,6 +55,8 @@ class RedisCacheNode::Impl {
   }
 
   void get(std::span<const KeyView> keys, std::vector<std::optional<CacheEntry>>& entries) {
+    entries.clear();
+    if (keys.empty()) return;
     std::uint64_t expired = 0;
     pool_.run([&](RedisConnection& connection) {
       entries.assign(keys.size(), std::nullopt);
@@ -70,6 +72,7 @@ class RedisCacheNode::Impl {
 
   void write(std::span<const CacheWrite> writes, std::vector<CacheOutcome>& outcomes, std::optional<std::uint64_t> only_in) {
     outcomes.assign(writes.size(), CacheOutcome::kSuperseded);
+    if (writes.empty()) return;
     // What is of a generation that has ended need not be sent.
     if (!only_in || *only_in == kUnknownGeneration || *only_in == generation()) {
       pool_.run([&](RedisConnection& connection) { writer_.write(connection, writes, outcomes, only_in); });
@@ -78,6 +81,7 @@ class RedisCacheNode::Impl {
   }
 
   std::uint64_t forget(std::span<const KeyView> keys) {
+    if (keys.empty()) return 0;
     return pool_.run([&](RedisConnection& connection) {
       std::uint64_t live = 0;
       for (const RedisTrip& trip : trips_of(keys)) live += forget_trip(connection, keys, trip);
@@ -176,22 +180,18 @@ class RedisCacheNode::Impl {
   std::uint64_t forget_trip(RedisConnection& connection, std::span<const KeyView> keys, RedisTrip trip) {
     std::uint64_t live = 0;
     const std::string time = time_bytes(options_.time());
-    const std::string expiry = time_bytes(options_.time() + options_.remembered);
-    const std::string life = std::to_string(options_.remembered.count());
     for (int attempt = 0; !trip.empty(); ++attempt) {
       if (attempt > kGenerationChanges) connection.fail_unexpected("EVAL, for a generation that lasts,");
       const RedisGenerationPtr state = attempt == 0 ? generation_.state() : generation_.agree(connection);
       const auto append = [&](const RedisPart& part) {
-        connection.begin(8 + part.size());
+        connection.begin(6 + part.size());
         connection.add("EVAL");
         connection.add(redis_scripts::kForget);
         connection.add(std::to_string(1 + part.size()));
         connection.add(names_.generation());
         for (const KeyView key : keys.subspan(part.begin, part.size())) connection.add(state->entries, key);
-        for (const std::string_view argument :
-             {std::string_view(state->record), std::string_view(time), std::string_view(life), std::string_view(expiry)}) {
-          connection.add(argument);
-        }
+        connection.add(state->record);
+        connection.add(time);
       };
       const auto take = [&](const RedisPart&, const redisReply& reply) {
         if (is_error(reply)) connection.fail(reply);

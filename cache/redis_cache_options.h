@@ -24,12 +24,12 @@ struct RedisCacheOptions {
   std::chrono::milliseconds connect_timeout{1000};  ///< the look-up of a host's name is not bounded by it
   std::chrono::milliseconds command_timeout{1000};  ///< the longest silence of a server that has something to answer
   /// How long a server that failed is left alone: doubled with each failure that follows, from the one to the other. Calls
-  /// meanwhile fail at once. 0: every call tries.
+  /// meanwhile fail at once, and so do others while one tries again.
   std::chrono::milliseconds backoff_min{50};
   std::chrono::milliseconds backoff_max{5000};
   std::size_t max_connections = 4;  ///< as many calls at once; further ones wait for their turn
 
-  /// For how long the version of an entry is remembered at least, when the entry has expired or was forgotten. Longer than any
+  /// For how long the version of an entry is remembered at least, when the entry has expired. Longer than any
   /// copy between nodes is under way. An entry with a shorter TTL takes its room in Redis for as long.
   std::chrono::milliseconds remembered{60000};
 

@@ -60,8 +60,9 @@ void RedisConnection::connect() {
              "; see that redis-server runs there and can be reached",
          false);
   }
-  if (redisSetTimeout(context_.get(), timeval_of(options_.command_timeout)) != REDIS_OK) {
-    lost(std::string("cannot set a timeout (") + context_->errstr + ")", false);
+  if (redisSetTimeout(context_.get(), timeval_of(options_.command_timeout)) != REDIS_OK ||
+      redisEnableKeepAlive(context_.get()) != REDIS_OK) {
+    lost(std::string("cannot set up the socket (") + context_->errstr + ")", false);
   }
 }
 

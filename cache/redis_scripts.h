@@ -53,20 +53,18 @@ for i = 2, #KEYS do
 end
 return outcomes)";
 
-/// Forgets: KEYS record, names...; ARGV record, the time as the 8 bytes of a header, life and expiry of what stays: a tombstone
-/// of the same version. Returns how many were live.
+/// Forgets: KEYS record, names...; ARGV record, the time as the 8 bytes of a header. Returns how many were live.
 inline constexpr char kForget[] = R"(
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local now_high, now_low = struct.unpack('>I4I4', ARGV[2])
 local live = 0
 for i = 2, #KEYS do
-  local old = redis.call('GETRANGE', KEYS[i], '0', '21')
+  local old = redis.call('GETRANGE', KEYS[i], 0, 21)
   if #old == 22 and old:byte(2) == 0 then
-    local high, low = struct.unpack('>I4I4', old:sub(15, 22))
+    local high, low = struct.unpack('>I4I4', old, 15)
     if high > now_high or (high == now_high and low > now_low) then live = live + 1 end
-    redis.call('UNLINK', KEYS[i])
-    redis.call('SET', KEYS[i], old:sub(1, 1) .. '\1' .. old:sub(3, 14) .. ARGV[4], 'PX', ARGV[3])
   end
+  redis.call('UNLINK', KEYS[i])
 end
 return live)";
 

@@ -127,7 +127,6 @@ TEST_F(RedisNode, LeavesExpiryToRedisAsWell) {
   EXPECT_EQ(left("hour"), -1);
   put(*node, "far", "v", 1, CacheTime(std::chrono::hours(24 * 365 * 250)));
   EXPECT_GT(left("far"), 1'000'000'000'000);
-
 }
 
 TEST_F(RedisNode, AnEntryThatRedisRemovedIsAMiss) {

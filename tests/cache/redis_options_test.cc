@@ -69,7 +69,7 @@ TEST(RedisCacheOptions, ABadUrlIsRefusedWithTheReason) {
   for (const auto& [url, reason] : bad) {
     SCOPED_TRACE(url);
     expect_error(ErrorCode::kInvalidArgument, {"Redis URL", reason, "expected redis://"},
-                 [&] { RedisCacheOptions::from_url(url); });
+                 [&, bad_url = url] { RedisCacheOptions::from_url(bad_url); });
   }
 }
 
