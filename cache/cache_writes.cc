@@ -33,7 +33,7 @@ void WriteTargets::add(CacheMember& member, bool owner) {
   for (const WriteTarget& target : all()) {
     if (target.member == &member) return;
   }
-  const WriteTarget target{.member = &member, .owner = owner};
+  const WriteTarget target{.member = &member, .generation = 0, .owner = owner, .reached = false};
   if (size_ < near_.size()) {
     near_[size_] = target;
   } else {

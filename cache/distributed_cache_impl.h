@@ -24,10 +24,10 @@ namespace internal {
 
 /// A member that one write goes to.
 struct WriteTarget {
-  CacheMember* member = nullptr;
-  std::uint64_t generation = 0;  ///< read before the write's version was drawn
-  bool owner = false;            ///< the others are erased
-  bool reached = false;
+  CacheMember* member;
+  std::uint64_t generation;  ///< read before the write's version was drawn
+  bool owner;                ///< the others are erased
+  bool reached;
 };
 
 /// The targets of one write, without an allocation for as many as there usually are.
@@ -37,7 +37,7 @@ class WriteTargets {
   std::span<WriteTarget> all() noexcept { return far_.empty() ? std::span(near_.data(), size_) : std::span(far_); }
 
  private:
-  std::array<WriteTarget, 8> near_;
+  std::array<WriteTarget, 8> near_;  // not initialised: that would take longer than a write's routing
   std::vector<WriteTarget> far_;  // all of them, when they are more
   std::size_t size_ = 0;
 };

@@ -122,6 +122,8 @@ TEST_P(CacheNodeContract, ForgottenEntriesAreCountedAndGone) {
   EXPECT_EQ(value_of("a"), "-");
   EXPECT_EQ(value_of("c"), "1");
   EXPECT_EQ(node->forget(keys), 0U);
+  EXPECT_EQ(copy("a", "1", {5, 0}, node->generation()), CacheOutcome::kStored) << "it may come back as it was";
+  EXPECT_EQ(value_of("a"), "1");
   EXPECT_EQ(put("a", "2", {6, 0}), CacheOutcome::kStored);
   EXPECT_EQ(value_of("a"), "2");
 }
