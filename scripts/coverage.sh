@@ -25,7 +25,7 @@ measure() {
   gcovr --root . "${filters[@]}" --exclude-unreachable-branches build/coverage "${report[@]}"
 }
 folders=()
-for folder in core ring index io shard rebalance; do [ -d "$folder" ] && folders+=("$folder"); done
+for folder in core ring index io shard cache artifact rebalance; do [ -d "$folder" ] && folders+=("$folder"); done
 
 echo
 for folder in "${folders[@]}" ; do
