@@ -16,6 +16,7 @@
 
 #include "artifact/artifact_distributor.h"
 #include "cli/artifact_cluster.h"
+#include "cli/artifact_resize.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -272,11 +273,9 @@ void repair(const ArtifactFlags& flags) {
   print_check(report, flags);
   if (!flags.json) print(fmt::format("{} healed, {} removed\n", counted(report.healed, "replica"), with_commas(report.removed)));
   if (report.repaired()) return;
-  throw Error(
-      ErrorCode::kDataLoss,
-      fmt::format(
-          "{} artifacts are lost, and {} problems are left; bring every host up and repair again, or put what is lost again",
-          report.lost, report.problems.size()));
+  throw Error(ErrorCode::kDataLoss,
+              fmt::format("{} lost, and {} left; bring every host up and repair again, or put what is lost again",
+                          counted(report.lost, "artifact"), counted(report.problems.size(), "problem")));
 }
 
 CLI::App& add_command(CLI::App& artifact, const std::string& name, const std::string& help,
@@ -331,6 +330,8 @@ void add_artifact_commands(CLI::App& app) {
   CLI::App& repair_command =
       add_command(artifact, "repair", "Bring every artifact to its hosts, whole, and collect what is left over", flags);
   repair_command.callback([flags] { repair(*flags); });
+
+  add_artifact_resize(artifact);
 }
 
 }  // namespace annulus::cli
