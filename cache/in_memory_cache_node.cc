@@ -13,7 +13,7 @@ namespace annulus {
 namespace {
 
 constexpr std::size_t kMostShards = 64;
-constexpr std::size_t kLeastItemsOfShard = 1024;
+constexpr std::size_t kLeastItemsOfShard = 512;
 constexpr std::size_t kLeastBytesOfShard = std::size_t{4} << 20;
 constexpr std::size_t kLeastFloors = 1024;
 constexpr std::size_t kMostFloors = std::size_t{1} << 20;

@@ -24,7 +24,7 @@ struct CacheCapacity {
 
 /// Least recently used entries go first, for room in items or in bytes. A get or a put is a use.
 ///
-/// The table is split among locks by the keys' hash, 1 to 64 of them by capacity (1 below 2048 items or 8 MiB), and the bounds
+/// The table is split among locks by the keys' hash, 1 to 64 of them by capacity (1 below 1024 items or 8 MiB), and the bounds
 /// with it: the order of use, and so who goes first, is each part's own. An entry that costs more than a part may hold is
 /// rejected; parts hold at least 4 MiB where the node does, so a node for larger values wants 64 times their size.
 /// Versions of what was evicted or expired are remembered by hash (16 bytes for about each item of the capacity, at most 16 MiB): a

@@ -14,6 +14,7 @@
 
 #include "cache/cache_node.h"
 #include "cache/slot_index.h"
+#include "cache/spinning_mutex.h"
 #include "ring/token.h"
 
 namespace annulus::internal {
@@ -110,7 +111,7 @@ class LruShard {
   void remove(std::uint32_t slot, Discarded& discarded) noexcept;
   std::uint32_t take_slot();
 
-  mutable std::mutex mutex_;
+  mutable SpinningMutex mutex_;
   Limits limits_;
   SlotIndex index_;
   std::vector<Slot> slots_;

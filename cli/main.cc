@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/artifact_commands.h"
+#include "cli/cache_commands.h"
 #include "cli/demo_command.h"
 #include "cli/ring_commands.h"
 
@@ -74,6 +75,7 @@ int main(int argc, char** argv) {
   bench.require_subcommand(1);
   annulus::cli::add_bench_ring(bench);
   annulus::cli::add_bench_artifact(bench);
+  annulus::cli::add_bench_cache(bench);
 
   try {
     return run(app, argc, argv);
