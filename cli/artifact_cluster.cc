@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "artifact/directory_artifact_host.h"
@@ -49,6 +50,34 @@ void make_host(const std::filesystem::path& folder, const std::string& id) {
   }
 }
 
+/// Refuses bad weights, ids twice, no replicas: before anything is made.
+void require_valid(const ArtifactLayout& layout) {
+  ArtifactDistributor fits({.replicas = layout.replicas});
+  for (const ArtifactLayout::Host& host : layout.hosts) {
+    fits.attach_node(std::make_shared<AbsentHost>(host.node.id, ""), host.node.weight, host.node.zone);
+  }
+}
+
+ArtifactLayout layout_of(const nlohmann::json& json) {
+  ArtifactLayout layout{.replicas = json.at("replicas").get<std::size_t>(), .hosts = {}};
+  for (const auto& host : json.at("hosts")) {
+    layout.hosts.push_back({.node = {.id = host.at("id").get<std::string>(),
+                                     .weight = host.at("weight").get<double>(),
+                                     .zone = host.at("zone").get<std::string>()},
+                            .folder = host.at("folder").get<std::string>()});
+  }
+  return layout;
+}
+
+nlohmann::ordered_json json_of(const ArtifactLayout& layout) {
+  nlohmann::ordered_json hosts = nlohmann::ordered_json::array();
+  for (const ArtifactLayout::Host& host : layout.hosts) {
+    hosts.push_back(
+        {{"id", host.node.id}, {"weight", host.node.weight}, {"zone", host.node.zone}, {"folder", host.folder.string()}});
+  }
+  return {{"replicas", layout.replicas}, {"hosts", std::move(hosts)}};
+}
+
 }  // namespace
 
 ArtifactCluster::Host parse_artifact_host(const std::string& text) {
@@ -72,18 +101,20 @@ ArtifactCluster::Host parse_artifact_host(const std::string& text) {
   return host;
 }
 
+void make_artifact_hosts(const std::filesystem::path& root, const ArtifactLayout& layout) {
+  require_valid(layout);
+  for (const ArtifactLayout::Host& host : layout.hosts) make_host(folder_of(root, host), host.node.id);
+}
+
 void create_artifact_cluster(const std::filesystem::path& root, const ArtifactCluster& cluster) {
   if (std::filesystem::exists(root / kFile)) {
     throw Error(ErrorCode::kAlreadyExists, (root / kFile).string() + " is there already; choose another folder");
   }
-  ArtifactDistributor fits({.replicas = cluster.replicas});  // refuses bad weights, ids twice, no replicas
-  for (const ArtifactCluster::Host& host : cluster.hosts) {
-    fits.attach_node(std::make_shared<AbsentHost>(host.node.id, ""), host.node.weight, host.node.zone);
-  }
+  require_valid(cluster);
   std::error_code failed;
   std::filesystem::create_directories(root, failed);
   if (failed) throw Error(ErrorCode::kUnavailable, "cannot make the folder " + root.string() + ": " + failed.message());
-  for (const ArtifactCluster::Host& host : cluster.hosts) make_host(folder_of(root, host), host.node.id);
+  make_artifact_hosts(root, cluster);
   save_artifact_cluster(root, cluster);
 }
 
@@ -103,13 +134,9 @@ ArtifactCluster load_artifact_cluster(const std::filesystem::path& root) {
                                                  std::to_string(json.at("format").get<int>()) + "; this build reads up to " +
                                                  std::to_string(kFormat));
     }
-    ArtifactCluster cluster{.replicas = json.at("replicas").get<std::size_t>(), .hosts = {}};
-    for (const auto& host : json.at("hosts")) {
-      cluster.hosts.push_back({.node = {.id = host.at("id").get<std::string>(),
-                                        .weight = host.at("weight").get<double>(),
-                                        .zone = host.at("zone").get<std::string>()},
-                               .folder = host.at("folder").get<std::string>()});
-    }
+    ArtifactCluster cluster{layout_of(json), std::nullopt, std::nullopt};
+    if (json.contains("target")) cluster.target = layout_of(json.at("target"));
+    if (json.contains("former")) cluster.former = layout_of(json.at("former"));
     return cluster;
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorCode::kDataLoss, (root / kFile).string() + " is damaged: " + error.what());
@@ -117,12 +144,10 @@ ArtifactCluster load_artifact_cluster(const std::filesystem::path& root) {
 }
 
 void save_artifact_cluster(const std::filesystem::path& root, const ArtifactCluster& cluster) {
-  nlohmann::ordered_json hosts = nlohmann::ordered_json::array();
-  for (const ArtifactCluster::Host& host : cluster.hosts) {
-    hosts.push_back(
-        {{"id", host.node.id}, {"weight", host.node.weight}, {"zone", host.node.zone}, {"folder", host.folder.string()}});
-  }
-  const nlohmann::ordered_json json{{"format", kFormat}, {"replicas", cluster.replicas}, {"hosts", std::move(hosts)}};
+  nlohmann::ordered_json json{{"format", kFormat}};
+  json.update(json_of(static_cast<const ArtifactLayout&>(cluster)));
+  if (cluster.target) json["target"] = json_of(*cluster.target);
+  if (cluster.former) json["former"] = json_of(*cluster.former);
   std::string text;
   try {
     text = json.dump(2) + "\n";
@@ -145,12 +170,41 @@ std::shared_ptr<ArtifactHost> open_artifact_host(const std::filesystem::path& ro
   }
 }
 
+std::unique_ptr<ArtifactDistributor> open_artifact_layout(const std::filesystem::path& root, const ArtifactLayout& layout) {
+  auto store = std::make_unique<ArtifactDistributor>(
+      ArtifactDistributorOptions{.replicas = layout.replicas, .writer = static_cast<std::uint32_t>(::getpid())});
+  for (const ArtifactLayout::Host& host : layout.hosts)
+    store->attach_node(open_artifact_host(root, host), host.node.weight, host.node.zone);
+  (void)store->begin_resize();  // there is none: but declarations wait for one from now on
+  return store;
+}
+
+void declare_artifact_layout(ArtifactDistributor& store, const std::filesystem::path& root, const ArtifactLayout& from,
+                             const ArtifactLayout& to) {
+  const auto find = [](const ArtifactLayout& layout, const std::string& id) {
+    return std::ranges::find_if(layout.hosts, [&](const ArtifactLayout::Host& host) { return host.node.id == id; });
+  };
+  for (const ArtifactLayout::Host& host : to.hosts) {
+    const auto old = find(from, host.node.id);
+    if (old == from.hosts.end()) {
+      store.attach_node(open_artifact_host(root, host), host.node.weight, host.node.zone);
+    } else if (old->node.weight != host.node.weight) {
+      store.set_weight(host.node.id, host.node.weight);
+    }
+  }
+  for (const ArtifactLayout::Host& host : from.hosts) {
+    if (find(to, host.node.id) == to.hosts.end()) store.detach_node(host.node.id);
+  }
+  store.set_replicas(to.replicas);
+}
+
 std::unique_ptr<ArtifactDistributor> open_artifact_cluster(const std::filesystem::path& root) {
   const ArtifactCluster cluster = load_artifact_cluster(root);
-  auto store = std::make_unique<ArtifactDistributor>(
-      ArtifactDistributorOptions{.replicas = cluster.replicas, .writer = static_cast<std::uint32_t>(::getpid())});
-  for (const ArtifactCluster::Host& host : cluster.hosts)
-    store->attach_node(open_artifact_host(root, host), host.node.weight, host.node.zone);
+  auto store = open_artifact_layout(root, cluster);
+  if (cluster.target) {
+    declare_artifact_layout(*store, root, cluster, *cluster.target);
+    (void)store->begin_resize();
+  }
   return store;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,14 +13,21 @@
 
 namespace annulus::cli {
 
-/// What ROOT/cluster.json holds.
-struct ArtifactCluster {
+/// Hosts, and how many of them hold each artifact.
+struct ArtifactLayout {
   struct Host {
     Node node;
     std::filesystem::path folder;  ///< absolute, or below the cluster's own folder
   };
   std::size_t replicas = 2;
   std::vector<Host> hosts;
+};
+
+/// What ROOT/cluster.json holds: the layout that serves, and where a resize stands, so that any process can go on with it.
+struct ArtifactCluster : ArtifactLayout {
+  using Host = ArtifactLayout::Host;
+  std::optional<ArtifactLayout> target;  ///< a resize copies to it: commits go to its owners too
+  std::optional<ArtifactLayout> former;  ///< a resize comes from it, and has not dropped everything there
 };
 
 /// ID[:WEIGHT[:ZONE]][=FOLDER]; the folder is ID, below the cluster's own, if none is given. Throws CLI::ValidationError.
@@ -38,7 +46,17 @@ void save_artifact_cluster(const std::filesystem::path& root, const ArtifactClus
 /// A host as its folder says; one that is out of reach, in every call, if the folder is not there or is another's.
 std::shared_ptr<ArtifactHost> open_artifact_host(const std::filesystem::path& root, const ArtifactCluster::Host& host);
 
-/// The store over all of them.
+/// The folders of the hosts in `layout`, made if they are not there. Throws Error(kAlreadyExists) if one is another host's.
+void make_artifact_hosts(const std::filesystem::path& root, const ArtifactLayout& layout);
+
+/// A store over the hosts of `layout`, which serves.
+std::unique_ptr<ArtifactDistributor> open_artifact_layout(const std::filesystem::path& root, const ArtifactLayout& layout);
+
+/// Declares `to` in a store that serves `from`. Throws as ArtifactDistributor's declarations.
+void declare_artifact_layout(ArtifactDistributor& store, const std::filesystem::path& root, const ArtifactLayout& from,
+                             const ArtifactLayout& to);
+
+/// The store that serves; commits go to the target of a resize as well.
 std::unique_ptr<ArtifactDistributor> open_artifact_cluster(const std::filesystem::path& root);
 
 }  // namespace annulus::cli

@@ -94,7 +94,7 @@ ArtifactProgress shown_by(std::optional<ProgressBar>& bar, const std::string& la
 }
 
 void init(const ArtifactFlags& flags) {
-  ArtifactCluster cluster{.replicas = flags.replicas, .hosts = {}};
+  ArtifactCluster cluster{{.replicas = flags.replicas, .hosts = {}}, std::nullopt, std::nullopt};
   for (const std::string& text : flags.hosts) cluster.hosts.push_back(parse_artifact_host(text));
   create_artifact_cluster(flags.root, cluster);
   if (flags.json) {
