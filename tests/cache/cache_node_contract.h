@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 
 #include "cache/cache_node.h"
@@ -21,6 +22,8 @@ struct CacheNodeKind {
   /// An empty node of this kind, with room for some thousand small entries, which takes its time from `time`.
   std::function<std::unique_ptr<CacheNode>(std::shared_ptr<ManualTime> time)> make;
 };
+
+inline void PrintTo(const CacheNodeKind& kind, std::ostream* out) { *out << kind.name; }
 
 inline std::string name_of_kind(const ::testing::TestParamInfo<CacheNodeKind>& info) { return info.param.name; }
 

@@ -32,15 +32,17 @@ constexpr int kLaterSteps = 9;
 struct Way {
   std::size_t victim;
   Return comes_back;
+
+  std::string name() const {
+    static const std::map<Return, std::string> returns{{Return::kAtOnce, "AtOnce"},
+                                                       {Return::kLater, "Later"},
+                                                       {Return::kAtEnd, "AtTheEnd"},
+                                                       {Return::kWithSnapshot, "WithASnapshot"}};
+    return std::string("Server_") + kIds[victim] + "_Returns" + returns.at(comes_back);
+  }
 };
 
-std::string name_of_way(const ::testing::TestParamInfo<Way>& info) {
-  static const std::map<Return, std::string> names{{Return::kAtOnce, "ReturnsAtOnce"},
-                                                   {Return::kLater, "ReturnsLater"},
-                                                   {Return::kAtEnd, "ReturnsAtTheEnd"},
-                                                   {Return::kWithSnapshot, "ReturnsWithASnapshot"}};
-  return std::string("Server") + kIds[info.param.victim] + names.at(info.param.comes_back);
-}
+void PrintTo(const Way& way, std::ostream* out) { *out << way.name(); }
 
 /// Counts the steps of all nodes at which it makes a difference to be killed, and kills the victim before one of them: before
 /// a connection, before commands are sent, and before each of the replies is received.
@@ -280,6 +282,8 @@ std::vector<Way> all_ways() {
   }
   return ways;
 }
+
+std::string name_of_way(const ::testing::TestParamInfo<Way>& way) { return way.param.name(); }
 
 INSTANTIATE_TEST_SUITE_P(EveryWay, RedisFaultSweep, ::testing::ValuesIn(all_ways()), name_of_way);
 
