@@ -3,8 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <random>
-#include <set>
+#include <thread>
 
 #include "tests/cache/test_cache.h"
 #include "tests/core/expect_error.h"
@@ -172,6 +173,49 @@ TEST(DistributedCache, APutThatWasOvertakenByAnEraseWhichItsNodeMissedIsNotTaken
   EXPECT_EQ(test.get("k"), "next");
 }
 
+TEST(DistributedCache, APutThatANodeRefusesForItsGenerationLeavesNothingOlderThere) {
+  for (const bool batch : {false, true}) {
+    TestCache test(1);
+    auto& node = test.node("n0");
+    node.after(NodeCall::kGeneration, [&] {
+      node.after(NodeCall::kGeneration, nullptr);
+      // between the generation that the put will carry and its version
+      node.inner().invalidate();
+      test.cache.put("k", "older");
+    });
+    const CacheItem items[] = {{.key = "k", .value = "newer"}};
+    EXPECT_EQ(batch ? test.cache.put(items) : test.cache.put("k", "newer"), 0u);
+    EXPECT_EQ(test.get("k"), "-");
+  }
+}
+
+TEST(DistributedCache, AWriteThatMissesANodeWhileItIsInvalidatedKeepsItBehind) {
+  TestCache test(1);
+  auto& node = test.node("n0");
+  test.cache.put("k", "old");
+  std::latch writing(1);
+  std::latch fails(1);
+  node.before(NodeCall::kWrite, [&] {
+    node.before(NodeCall::kWrite, nullptr);
+    writing.count_down();
+    fails.wait();
+    node.set_down(true);
+  });
+  std::thread writer([&] { test.cache.put("k", "new"); });
+  writing.wait();
+  node.set_down(true);
+  test.cache.erase("l");  // the node is behind
+  node.set_down(false);
+  node.before(NodeCall::kInvalidate, [&] {
+    node.before(NodeCall::kInvalidate, nullptr);
+    fails.count_down();
+    writer.join();
+    node.set_down(false);
+  });
+  EXPECT_TRUE(test.cache.usable("n0"));
+  EXPECT_EQ(node.count(NodeCall::kInvalidate), 2u) << "the first does not answer for the second miss";
+}
+
 TEST(DistributedCache, ABatchThatWasOvertakenByAnEraseWhichItsNodeMissedIsNotTaken) {
   TestCache test(1);
   auto& node = test.node("n0");
@@ -263,7 +307,6 @@ TEST(DistributedCache, BatchesDoWhatSingleCallsDo) {
       switch (random() % 4) {
         case 0: {
           std::vector<CacheItem> items;
-          std::set<KeyView> taken;
           for (std::size_t i = 0; i < keys.size(); ++i) {
             const std::optional<CacheTtl> ttl = i % 3 == 0 ? std::optional<CacheTtl>(seconds(1 + i)) : std::nullopt;
             items.push_back({keys[i], values[i], ttl});

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,8 +18,8 @@
 
 namespace annulus::testing {
 
-/// The calls of a node that can go wrong.
-enum class NodeCall : std::uint8_t { kGet, kWrite, kForget, kScan, kInvalidate };
+/// The calls of a node that can go wrong; but kGeneration cannot, and is not counted.
+enum class NodeCall : std::uint8_t { kGet, kWrite, kForget, kScan, kInvalidate, kGeneration };
 
 /// One call among those to all nodes that share this fails: the `at`-th (from 1; 0: none).
 struct FaultPlan {
@@ -44,6 +45,8 @@ class FaultyCacheNode final : public CacheNode {
   InMemoryCacheNode& inner() noexcept { return *inner_; }
   void set_down(bool down) { down_.store(down); }
   void set_remote(bool remote) { remote_.store(remote); }
+  /// From now on one call in `every` fails, by turns before and after it took effect, and others dawdle; 0: no more.
+  void set_flaky(std::uint64_t every) { flaky_.store(every); }
   std::uint64_t count(NodeCall call) const {
     std::lock_guard lock(mutex_);
     const auto at = counts_.find(call);
@@ -74,7 +77,11 @@ class FaultyCacheNode final : public CacheNode {
   void scan(CacheCursor& cursor, std::size_t limit, std::vector<std::string>& page) override {
     run(NodeCall::kScan, [&](bool) { inner_->scan(cursor, limit, page); });
   }
-  std::uint64_t generation() const noexcept override { return inner_->generation(); }
+  std::uint64_t generation() const noexcept override {
+    const std::uint64_t generation = inner_->generation();
+    act(after_, NodeCall::kGeneration);
+    return generation;
+  }
   void invalidate() override {
     run(NodeCall::kInvalidate, [&](bool) { inner_->invalidate(); });
   }
@@ -89,8 +96,13 @@ class FaultyCacheNode final : public CacheNode {
     using When = FaultPlan::When;
     act(before_, call);
     std::optional<When> strikes;
+    const std::uint64_t every = flaky_.load();
+    const std::uint64_t turn = every == 0 ? 0 : ++turns_;
+    for (std::uint64_t i = 0; i < turn % 8; ++i) std::this_thread::yield();
     if (down_.load()) {
       strikes = When::kBefore;
+    } else if (turn != 0 && turn % every == 0) {
+      strikes = turn / every % 2 == 0 ? When::kBefore : When::kHalfway;
     } else if (plan_ != nullptr && ++plan_->calls == plan_->at) {
       strikes = plan_->when;
       if (plan_->stays_down) down_.store(true);
@@ -117,7 +129,7 @@ class FaultyCacheNode final : public CacheNode {
     std::lock_guard lock(mutex_);
     actions[call] = action ? std::make_shared<std::function<void()>>(std::move(action)) : nullptr;
   }
-  void act(const Actions& actions, NodeCall call) {
+  void act(const Actions& actions, NodeCall call) const {
     std::shared_ptr<std::function<void()>> action;
     {
       std::lock_guard lock(mutex_);
@@ -131,6 +143,8 @@ class FaultyCacheNode final : public CacheNode {
   const std::shared_ptr<FaultPlan> plan_;
   std::atomic<bool> down_{false};
   std::atomic<bool> remote_{false};
+  std::atomic<std::uint64_t> flaky_{0};
+  std::atomic<std::uint64_t> turns_{0};
   mutable std::mutex mutex_;  // guards all below
   std::map<NodeCall, std::uint64_t> counts_;
   Actions before_;
