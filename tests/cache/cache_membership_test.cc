@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <stdexcept>
 #include <thread>
 
@@ -14,6 +15,7 @@ namespace {
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using testing::expect_error;
+using testing::FaultyCacheNode;
 using testing::NodeCall;
 using testing::TestCache;
 
@@ -131,6 +133,68 @@ TEST(CacheMembership, AFirstWriteThatRunsBesideAJoinIsNotForgotten) {
   test.cache.put("warm", "new");
   joining.join();
   EXPECT_THAT(test.get("warm"), ::testing::AnyOf("-", "new"));
+}
+
+/// A put that holds its snapshot already, and has not drawn its version yet, until it is let go on.
+class HeldPut {
+ public:
+  HeldPut(TestCache& test, FaultyCacheNode& owner, const std::string& key, const std::string& value) {
+    owner.after(NodeCall::kGeneration, [&] {
+      owner.after(NodeCall::kGeneration, nullptr);
+      held_.count_down();
+      go_on_.wait();
+    });
+    thread_ = std::thread([&test, key, value] { test.cache.put(key, value); });
+    held_.wait();
+  }
+  void finish() {
+    go_on_.count_down();
+    thread_.join();
+  }
+
+ private:
+  std::latch held_{1};
+  std::latch go_on_{1};
+  std::thread thread_;
+};
+
+/// Yields until `holds` does, or for a while if it never will.
+template <typename Condition>
+void give_time_until(Condition&& holds) {
+  for (int i = 0; i < 5000 && !holds(); ++i) std::this_thread::yield();
+}
+
+TEST(CacheMembership, AWriterThatKnowsTheOldLayoutOnlyIsWaitedForBeforeTheNewOneServes) {
+  TestCache test(1);
+  const std::string key = key_gained_by(test, "n9");
+  test.cache.put(key, "old");
+  auto joiner = test.make("n9");
+  HeldPut held(test, test.node("n0"), key, "late");
+  std::thread change([&] { test.cache.attach_node(joiner); });
+  give_time_until([&] { return test.cache.placement(key).front() == "n9"; });
+  test.cache.put(key, "early");
+  held.finish();
+  change.join();
+  // "late" has the newer version; its writer does not know n9, so "early" must not be there
+  EXPECT_EQ(test.get(key), "-");
+}
+
+TEST(CacheMembership, AWriterThatIsHeldBetweenTheStepsErasesAtTheNewOwner) {
+  TestCache test(1);
+  const std::string key = key_gained_by(test, "n9");
+  const std::string other = TestCache::key_where([&](const std::string& k) { return k != key; });
+  test.cache.put(key, "old");
+  auto joiner = test.make("n9");
+  auto first = std::make_unique<HeldPut>(test, test.node("n0"), other, "holds the change up in its first step");
+  std::thread change([&] { test.cache.attach_node(joiner); });
+  give_time_until([] { return false; });
+  HeldPut held(test, test.node("n0"), key, "late");
+  first->finish();
+  give_time_until([&] { return test.cache.placement(key).front() == "n9"; });
+  test.cache.put(key, "early");
+  held.finish();
+  change.join();
+  EXPECT_THAT(test.get(key), ::testing::AnyOf("-", "late"));
 }
 
 TEST(CacheMembership, NothingIsFormerBeforeTheFirstOperation) {
