@@ -78,8 +78,11 @@ class DistributedCache {
 
   const DistributedCacheOptions& options() const noexcept;
 
-  // --- membership: holds when the call returns, for operations that begin later
+  // --- membership: holds when the call returns, for operations that begin later. Waits for operations that are under way, as
+  // long as their calls to nodes take; so nodes, and a `progress` of drop_former(), must not call these
 
+  /// A node that joins after the first write of this cache is invalidated before it is used, since it may have missed any; one
+  /// that joins before is taken with what it holds (docs/cache.md says what that takes).
   /// Throws Error(kAlreadyExists) if the id is taken (also by a node that was detached and not yet dropped, unless it is the same
   /// object: then it comes back with what it holds); what ConsistentHasher::add_node throws.
   void attach_node(std::shared_ptr<CacheNode> node, double weight = 1.0, std::string zone = {});
@@ -104,8 +107,8 @@ class DistributedCache {
 
   /// The cached value, or compute()'s, which is then put. One computation a key at a time in this process: callers that come
   /// meanwhile wait for it and get its value, or its exception. A put or an erase of the key that begins during a computation
-  /// wins over its result: that is still returned to those who had asked before, and not kept. Throws what compute throws;
-  /// Error(kFailedPrecondition) if compute asks for its own key.
+  /// wins over its result: that is still returned to those who had asked before, and not kept; nor is it if the ring changed.
+  /// Throws what compute throws; Error(kFailedPrecondition) if compute asks for its own key, also by way of other computations.
   std::string get_or_compute(KeyView key, const std::function<std::string()>& compute, std::optional<CacheTtl> ttl = std::nullopt);
 
   /// Batches: one call a node, nodes in parallel where they are remote. Result i is of keys[i].
@@ -134,8 +137,8 @@ class DistributedCache {
     std::uint64_t bytes = 0;        ///< keys and values sent, once for each target
   };
   CopyResult copy(std::span<const KeyView> keys, std::string_view from, std::span<const std::string> to);
-  /// Ends the former layouts: waits for operations that still use them, then drops from every node what it does not own, and lets
-  /// nodes go that left the ring. Nodes out of reach are invalidated before they are used again. Returns the entries dropped;
+  /// Ends the former layouts: waits for operations that still use them, then drops from every node what it does not own (also if
+  /// there is no former layout: what nodes brought with them), and lets nodes go that left the ring; those are invalidated. Nodes out of reach are invalidated before they are used again. Returns the entries dropped;
   /// `progress` is called with each step's count. O(entries).
   std::uint64_t drop_former(const std::function<void(std::uint64_t dropped)>& progress = {});
 
