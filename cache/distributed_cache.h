@@ -138,8 +138,9 @@ class DistributedCache {
   };
   CopyResult copy(std::span<const KeyView> keys, std::string_view from, std::span<const std::string> to);
   /// Ends the former layouts: waits for operations that still use them, then drops from every node what it does not own (also if
-  /// there is no former layout: what nodes brought with them), and lets nodes go that left the ring; those are invalidated. Nodes out of reach are invalidated before they are used again. Returns the entries dropped;
-  /// `progress` is called with each step's count. O(entries).
+  /// there is no former layout: what nodes brought with them), and lets nodes go that left the ring; those are invalidated. Nodes
+  /// out of reach are invalidated before they are used again. Returns the entries dropped; `progress` is called with each step's
+  /// count. O(entries).
   std::uint64_t drop_former(const std::function<void(std::uint64_t dropped)>& progress = {});
 
  private:
