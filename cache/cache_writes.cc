@@ -165,8 +165,8 @@ std::size_t DistributedCache::Impl::write_batch(std::span<const CacheWrite> requ
     for (std::size_t i = 0; i < writes.size(); ++i) {
       writes[i].version = {first.clock + i, first.writer};
       for (const NodeIndex node : snapshot->serving.owners(tokens[i])) send(snapshot->serving.member_of[node], i, writes[i]);
-      snapshot->each_other_owner(tokens[i],
-                                 [&](internal::MemberIndex member) { send(member, i, erase_before(writes[i], tombstones_expire)); });
+      snapshot->each_other_owner(
+          tokens[i], [&](internal::MemberIndex member) { send(member, i, erase_before(writes[i], tombstones_expire)); });
     }
     call(batches, [this](NodeBatch& batch) { write_to(batch); });
     for (const NodeBatch& batch : batches) {

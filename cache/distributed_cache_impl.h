@@ -38,7 +38,7 @@ class WriteTargets {
 
  private:
   std::array<WriteTarget, 8> near_;  // not initialised: that would take longer than a write's routing
-  std::vector<WriteTarget> far_;  // all of them, when they are more
+  std::vector<WriteTarget> far_;     // all of them, when they are more
   std::size_t size_ = 0;
 };
 
