@@ -165,14 +165,19 @@ TEST(GetOrCompute, AnEraseThatANodeMissedDuringAComputationWinsToo) {
 }
 
 TEST(GetOrCompute, AValueComputedWhileTheRingChangedIsReturnedAndNotKept) {
-  TestCache test(2);
-  EXPECT_EQ(test.cache.get_or_compute("k",
-                                      [&] {
-                                        test.attach("n9");
-                                        return std::string("v");
-                                      }),
-            "v");
-  EXPECT_EQ(test.get("k"), "-");
+  for (const bool moves : {false, true}) {
+    TestCache test(2);
+    ConsistentHasher joined = test.cache.ring();
+    joined.add_node({.id = "n9"});
+    const std::string key = TestCache::key_where(
+        [&](const std::string& k) { return (test.cache.placement_with_ring(k, joined) != test.cache.placement(k)) == moves; });
+    const auto compute = [&] {
+      test.attach("n9");
+      return std::string("v");
+    };
+    EXPECT_EQ(test.cache.get_or_compute(key, compute), "v");
+    for (const auto& [id, node] : test.nodes()) EXPECT_EQ(TestCache::held(*node, key), "-") << id;
+  }
 }
 
 TEST(GetOrCompute, AFlightThatHasJustLandedIsFoundInTheCache) {
