@@ -246,6 +246,44 @@ TEST_F(ArtifactResize, ACopySaysWhetherItHadToBeSent) {
   EXPECT_THROW(store_.copy("x", owners[0], other, [](std::uint64_t) { throw std::logic_error("stop"); }), std::logic_error);
 }
 
+TEST_F(ArtifactResize, ACopyBringsNothingBackThatIsErasedAndForgottenMeanwhile) {
+  for (const char* id : {"a", "b", "c"}) attach(id);
+  const Bytes content = content_of(1, 2 * kArtifactChunkBytes);
+  const auto erase_and_forget = [this] {
+    store_.erase("x");
+    EXPECT_TRUE(store_.repair().repaired());
+  };
+  const auto expect_nothing = [this] {
+    for (const auto& [id, host] : hosts_) EXPECT_THAT(host->list(), IsEmpty()) << id;
+    expect_error(ErrorCode::kNotFound, {"'x'"}, [&] { store_.get("x"); });
+  };
+  store_.put("x", content);
+  const auto owners = store_.placement("x");
+  std::string other = "a";
+  for (const char* id : {"a", "b", "c"}) {
+    if (std::find(owners.begin(), owners.end(), id) == owners.end()) other = id;
+  }
+  int steps = 0;
+  const auto once = [&](std::uint64_t) {
+    if (++steps == 1) erase_and_forget();
+  };
+  expect_error(ErrorCode::kNotFound, {owners[0] + ": ", "'x'"}, [&] { store_.copy("x", owners[0], other, once); });
+  EXPECT_EQ(steps, 2) << "the reader that is open reads on";
+  expect_nothing();
+
+  // The same for a get that has an owner to heal.
+  store_.put("x", content);
+  std::filesystem::remove_all(scratch_.path() / owners[1] / "artifacts" / "x");
+  int chunks = 0;
+  const ArtifactGetReport report = store_.get("x", [&](std::span<const std::byte>) {
+    if (++chunks == 1) erase_and_forget();
+  });
+  EXPECT_EQ(chunks, 2);
+  EXPECT_THAT(report.healed, IsEmpty());
+  EXPECT_THAT(report.problems, IsEmpty());
+  expect_nothing();
+}
+
 TEST_F(ArtifactResize, ACopyNamesTheHostThatFailed) {
   for (const char* id : {"a", "b"}) attach(id);
   store_.put("x", content_of(1, 100));
