@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -44,17 +45,20 @@ TEST(SnapshotDomain, AWaitEndsAlthoughNewReadersKeepComing) {
   std::atomic<int> alive{0};
   std::atomic<bool> stop{false};
   Domain domain(std::make_unique<Numbered>(1, &alive));
+  std::latch reading(3);
   std::vector<std::thread> readers;
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&] {
       // two pins that overlap: there is always one
       auto pin = std::make_unique<Domain::Pin>(domain);
+      reading.count_down();
       while (!stop) {
         auto next = std::make_unique<Domain::Pin>(domain);
         pin = std::move(next);
       }
     });
   }
+  reading.wait();
   for (int i = 0; i < 20; ++i) domain.wait();
   stop = true;
   for (auto& reader : readers) reader.join();
