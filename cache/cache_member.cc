@@ -2,7 +2,7 @@
 
 namespace annulus::internal {
 
-bool CacheMember::recover(std::unique_lock<std::mutex> lock) noexcept {
+bool CacheMember::recover(std::unique_lock<FifoMutex> lock) noexcept {
   if (!lock.owns_lock()) return false;
   while (is_behind()) {
     const std::uint64_t missed = missed_.load(std::memory_order_seq_cst);

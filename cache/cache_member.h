@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cache/cache_node.h"
+#include "core/fifo_mutex.h"
 
 namespace annulus::internal {
 
@@ -38,12 +39,12 @@ class CacheMember {
   bool may_be_written() noexcept { return !is_behind() || recover(std::unique_lock(recovery_)); }
 
  private:
-  bool recover(std::unique_lock<std::mutex> lock) noexcept;
+  bool recover(std::unique_lock<FifoMutex> lock) noexcept;
 
   const std::shared_ptr<CacheNode> node_;
   std::atomic<std::uint64_t> missed_{0};
   std::atomic<std::uint64_t> answered_{0};  // by an invalidation
-  std::mutex recovery_;
+  FifoMutex recovery_;  // writers that find the node out of reach come again at once: with std::mutex others would starve
 };
 
 }  // namespace annulus::internal

@@ -29,8 +29,10 @@ bool keeps(const CacheSnapshot& snapshot, const CacheMember& member, Token token
 
 }  // namespace
 
-CacheMembership::CacheMembership(const RingOptions& options, std::size_t replicas, std::size_t most_former)
-    : most_former_(most_former), domain_(make_cache_snapshot(make_layout(ConsistentHasher(options), replicas), {}, nullptr, {})) {}
+CacheMembership::CacheMembership(const DistributedCacheOptions& options, std::size_t most_former)
+    : most_former_(most_former),
+      start_(options.start),
+      domain_(make_cache_snapshot(make_layout(ConsistentHasher(options.ring), options.replicas), {}, nullptr, {})) {}
 
 void CacheMembership::attach(std::shared_ptr<CacheNode> node, double weight, std::string zone) {
   if (node == nullptr) throw Error(ErrorCode::kInvalidArgument, "attach_node of no node: the pointer is null");
@@ -107,8 +109,8 @@ void CacheMembership::change(const ConsistentHasher& ring, std::size_t replicas,
   auto after = make_cache_snapshot(next, former, nullptr, members);
   auto after_nothing = make_cache_snapshot(next, {}, nullptr, members);
   domain_.publish(std::move(before));
-  // What a newcomer holds is believed only if it cannot have missed a write: so a service that starts again finds its nodes warm.
-  if (joins != nullptr && written_.load(std::memory_order_seq_cst)) joins->miss();
+  // What a newcomer holds is believed only if it cannot have missed a write.
+  if (joins != nullptr && (start_ == CacheStart::kAnew || written_.load(std::memory_order_seq_cst))) joins->miss();
   domain_.publish(std::move(after));
   // Before the first operation, layouts come and go as nodes are attached. All that runs now works by the new one.
   if (!former.empty() && !used_.load(std::memory_order_seq_cst)) domain_.publish(std::move(after_nothing));
@@ -126,10 +128,10 @@ void CacheMembership::drop_beyond_the_most() {
   if (!ending.empty()) drop(ending, {});
 }
 
-std::uint64_t CacheMembership::drop_former(const std::function<void(std::uint64_t)>& progress) {
+std::uint64_t CacheMembership::drop_former(const Layouts* ending, const std::function<void(std::uint64_t)>& progress) {
   std::lock_guard lock(drop_mutex_);
-  const Layouts ending = Pin(domain_)->former_layouts();
-  return drop(ending, progress);
+  const Layouts all = Pin(domain_)->former_layouts();  // the pin ends here: a drop waits for all of them
+  return drop(ending != nullptr ? *ending : all, progress);
 }
 
 // The drop mutex is held. Until the end, writes still reach the owners in `ending` as erases, so that what a scan has passed

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cache/cache_snapshot.h"
+#include "cache/distributed_cache.h"
 #include "cache/snapshot_domain.h"
 
 namespace annulus::internal {
@@ -27,7 +28,7 @@ class CacheMembership {
   using Domain = SnapshotDomain<CacheSnapshot>;
 
   /// Throws as make_layout and ConsistentHasher.
-  CacheMembership(const RingOptions& options, std::size_t replicas, std::size_t most_former);
+  CacheMembership(const DistributedCacheOptions& options, std::size_t most_former);
 
   const Domain& domain() const noexcept { return domain_; }
 
@@ -45,8 +46,9 @@ class CacheMembership {
   void set_weight(std::string_view id, double weight);
   void set_replicas(std::size_t replicas);
 
-  /// DistributedCache::drop_former.
-  std::uint64_t drop_former(const std::function<void(std::uint64_t)>& progress);
+  /// DistributedCache::drop_former: of `ending`, or of all that are former now.
+  std::uint64_t drop_former(const std::vector<std::shared_ptr<const Layout>>* ending,
+                            const std::function<void(std::uint64_t)>& progress);
 
   /// Calls to nodes that failed here.
   std::uint64_t node_failures() const noexcept { return node_failures_.load(std::memory_order_relaxed); }
@@ -63,6 +65,7 @@ class CacheMembership {
   CacheMembers end(const Layouts& ending, const CacheMembers& not_cleaned);
 
   const std::size_t most_former_;
+  const CacheStart start_;
   Domain domain_;
   std::atomic<bool> used_{false};     // whether this cache has read or written anything at all
   std::atomic<bool> written_{false};  // whether it has written

@@ -234,8 +234,10 @@ std::string DistributedCache::Impl::compute_and_keep(KeyView key, Token token, c
     version = clock_.next();
   }
   count(kComputations);
+  const CacheTime began = now();
   std::string value = compute();
   internal::check_value(key, value);
+  if (now() - began >= options_.tombstone_life) return value;  // an erase that came meanwhile may be forgotten already
   const internal::WritesUnderWay::Guard under_way(writes_, token);
   const Pin snapshot(domain());
   // Under another layout there may be owners whose generation was not read in time: not kept, a miss is cheap.

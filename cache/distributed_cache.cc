@@ -46,7 +46,7 @@ std::vector<std::string> ids_of(const ConsistentHasher& ring, std::span<const No
 DistributedCache::Impl::Impl(DistributedCacheOptions options)
     : options_(checked(std::move(options))),
       clock_(options_.writer),
-      membership_(options_.ring, options_.replicas, kMaxFormerLayouts) {}
+      membership_(options_, kMaxFormerLayouts) {}
 
 CacheTime DistributedCache::Impl::time_after(std::chrono::milliseconds life) const {
   const CacheTime start = now();
@@ -134,7 +134,12 @@ DistributedCache::CopyResult DistributedCache::copy(std::span<const KeyView> key
 }
 
 std::uint64_t DistributedCache::drop_former(const std::function<void(std::uint64_t)>& progress) {
-  return impl_->membership().drop_former(progress);
+  return impl_->membership().drop_former(nullptr, progress);
+}
+
+std::uint64_t DistributedCache::drop_former(const std::vector<std::shared_ptr<const Layout>>& ending,
+                                            const std::function<void(std::uint64_t)>& progress) {
+  return impl_->membership().drop_former(&ending, progress);
 }
 
 }  // namespace annulus

@@ -22,12 +22,24 @@ namespace annulus {
 
 using CacheTtl = std::chrono::milliseconds;
 
+/// What entries are taken for that nodes hold when they are attached before the first write of a cache: of a Redis that was there
+/// before this process, say.
+enum class CacheStart : std::uint8_t {
+  kAnew,  ///< they may be older than what was written last: nodes are invalidated before they are used
+  /// They are used. Right if every process that wrote them had these nodes, this ring and number of replicas since its rebalancer
+  /// (or drop_former) had dropped the layouts before, and no node was behind when it ended (`waits_for_invalidation` in the
+  /// statistics).
+  kWarm,
+};
+
 struct DistributedCacheOptions {
   std::size_t replicas = 1;  ///< R: nodes that hold each key
   RingOptions ring = {};     ///< one probe: a ring of several has no arcs to warm up
   std::uint32_t writer = 0;  ///< number of this process, part of versions: different for processes that share nodes
-  /// How long the tombstone of an erase is kept. Longer than any copy between nodes is under way.
+  /// How long the tombstone of an erase is kept. Longer than any copy between nodes is under way. What takes longer to compute is
+  /// not kept.
   std::chrono::milliseconds tombstone_life = std::chrono::minutes(10);
+  CacheStart start = CacheStart::kAnew;
   std::function<CacheTime()> now = {};  ///< tells the time (tests); nothing: the system's
 };
 
@@ -81,8 +93,8 @@ class DistributedCache {
   // --- membership: holds when the call returns, for operations that begin later. Waits for operations that are under way, as
   // long as their calls to nodes take; so nodes, and a `progress` of drop_former(), must not call these
 
-  /// A node that joins after the first write of this cache is invalidated before it is used, since it may have missed any; one
-  /// that joins before is taken with what it holds (docs/cache.md says what that takes).
+  /// A node that joins after the first write of this cache is invalidated before it is used, since it may have missed any; before,
+  /// CacheStart says whether.
   /// Throws Error(kAlreadyExists) if the id is taken (also by a node that was detached and not yet dropped, unless it is the same
   /// object: then it comes back with what it holds); what ConsistentHasher::add_node throws.
   void attach_node(std::shared_ptr<CacheNode> node, double weight = 1.0, std::string zone = {});
@@ -142,6 +154,9 @@ class DistributedCache {
   /// out of reach are invalidated before they are used again. Returns the entries dropped; `progress` is called with each step's
   /// count. O(entries).
   std::uint64_t drop_former(const std::function<void(std::uint64_t dropped)>& progress = {});
+  /// The same for some of the former layouts: what nodes own in the others stays, until those are dropped.
+  std::uint64_t drop_former(const std::vector<std::shared_ptr<const Layout>>& ending,
+                            const std::function<void(std::uint64_t dropped)>& progress);
 
  private:
   class Impl;

@@ -27,11 +27,15 @@ CacheOutcome LruShard::write(const CacheWrite& write, Token token, EntryBytes& b
     ++stats_.superseded;
     return CacheOutcome::kSuperseded;
   };
+  std::uint32_t at = find(write.key, token);
   if (only_in) {
     const std::uint64_t now = generation.load(std::memory_order_seq_cst);
-    if (now != *only_in || now % 2 != 0) return superseded();
+    if (now != *only_in || now % 2 != 0) {
+      // What is about to be cleared must not be read meanwhile, if the write is newer.
+      if (at != kNone && slots_[at].version() < write.version) lose(at, discarded);
+      return superseded();
+    }
   }
-  std::uint32_t at = find(write.key, token);
   // Where there is an entry, the floor says nothing of its key: it was below it when it came.
   const bool newer = at == kNone ? write.version >= floor_of(token) : write.version > slots_[at].version();
   if (!newer) return superseded();

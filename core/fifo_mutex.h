@@ -16,6 +16,13 @@ class FifoMutex {
     const std::uint64_t ticket = next_++;
     turn_.wait(lock, [&] { return serving_ == ticket; });
   }
+  /// Takes it if nobody holds it or waits for it.
+  bool try_lock() {
+    std::lock_guard lock(mutex_);
+    if (serving_ != next_) return false;
+    ++next_;
+    return true;
+  }
   void unlock() {
     {
       std::lock_guard lock(mutex_);

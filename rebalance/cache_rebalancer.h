@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "cache/distributed_cache.h"
 #include "core/key.h"
@@ -13,7 +15,8 @@
 
 namespace annulus {
 
-/// The account of a warm-up. Pairs are (entry, node). Nothing is ever lost: what could not be copied is a miss.
+/// The account of a warm-up. Pairs are (entry, node). Nothing is ever lost: what could not be copied is a miss. After several
+/// changes of the ring, `lower_bound` counts an entry once for each former layout in which an owner holds it.
 struct CacheMoveReport : MoveReport {
   std::uint64_t missed =
       0;  ///< keys not copied everywhere: gone from every former owner meanwhile, or a new owner was out of reach
@@ -42,7 +45,11 @@ class CacheRebalancer : public MoveSteering {
   void abort() { control_.abort(); }
 
  private:
+  using Layouts = std::vector<std::shared_ptr<const Layout>>;
+
   CacheMoveReport execute_for(std::optional<std::span<const KeyView>> keys);  // nothing: all
+  std::uint64_t warm_up(const Layouts& former, const Layout& now, std::optional<std::span<const KeyView>> keys,
+                        CacheMoveReport& report);
 
   DistributedCache& cache_;
 };

@@ -285,8 +285,32 @@ TEST(CacheConcurrency, ANodeThatComesBackUnderManyWritersIsUsedAgain) {
   EXPECT_EQ(test.get("k"), "x");
 }
 
+// A put that a node refuses because it is being cleared must not leave the older entry there until its turn comes.
+TEST(CacheConcurrency, NoOlderEntryIsReadWhileANodeIsBeingCleared) {
+  const auto node = std::make_shared<InMemoryCacheNode>("n", CacheCapacity{.items = 100'000, .bytes = std::size_t{64} << 20});
+  DistributedCache cache;
+  cache.attach_node(node);
+  std::atomic<bool> stop{false};
+  std::thread clearing([&] {
+    while (!stop) node->invalidate();
+  });
+  std::uint64_t stale = 0;
+  std::uint64_t found = 0;
+  for (std::uint64_t number = 1; number <= 60'000; ++number) {
+    const std::string key = "k" + std::to_string(number % 16);
+    cache.put(key, std::to_string(number));
+    const std::optional<std::string> value = cache.get(key);
+    found += value ? 1 : 0;
+    stale += value && *value != std::to_string(number) ? 1 : 0;
+  }
+  stop = true;
+  clearing.join();
+  EXPECT_EQ(stale, 0u);
+  EXPECT_GT(found, 0u);
+}
+
 TEST(CacheConcurrency, AWriteWaitsForTheInvalidationOfItsNodeAndAReadDoesNot) {
-  TestCache test(1);
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   auto& node = test.node("n0");
   test.cache.put("k", "old");
   node.set_down(true);

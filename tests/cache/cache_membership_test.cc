@@ -101,8 +101,18 @@ TEST(CacheMembership, ANodeThatLeftOutOfReachIsInvalidatedWhenItComesBack) {
   EXPECT_EQ(test.get(key), "-");
 }
 
-TEST(CacheMembership, ANodeThatJoinsBeforeTheFirstWriteIsTakenAsItIs) {
+TEST(CacheMembership, ANodeThatHoldsEntriesStartsAnewUnlessTheyAreToBeBelieved) {
   TestCache test(1);
+  auto old = test.make("n9");
+  old->inner().write({.key = "old", .value = "v", .version = {5, 0}});
+  test.cache.attach_node(old, 1e3);
+  ASSERT_THAT(test.cache.placement("old"), ElementsAre("n9"));
+  EXPECT_EQ(test.get("old"), "-");
+  EXPECT_EQ(old->count(NodeCall::kInvalidate), 1u);
+}
+
+TEST(CacheMembership, ANodeThatJoinsBeforeTheFirstWriteIsTakenAsItIs) {
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   auto warm = test.make("n9");
   warm->inner().write({.key = "warm", .value = "v", .version = {5, 0}});
   test.cache.attach_node(warm, 1e3);
@@ -111,7 +121,7 @@ TEST(CacheMembership, ANodeThatJoinsBeforeTheFirstWriteIsTakenAsItIs) {
 }
 
 TEST(CacheMembership, ANodeThatJoinsLaterMayHaveMissedWritesAndIsInvalidated) {
-  TestCache test(1);
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   test.cache.erase("warm");
   auto warm = test.make("n9");
   warm->inner().write({.key = "warm", .value = "erased since", .version = {5, 0}});
@@ -121,7 +131,7 @@ TEST(CacheMembership, ANodeThatJoinsLaterMayHaveMissedWritesAndIsInvalidated) {
 }
 
 TEST(CacheMembership, AFirstWriteThatRunsBesideAJoinIsNotForgotten) {
-  TestCache test(1);
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   auto warm = test.make("n9");
   warm->inner().write({.key = "warm", .value = "overwritten since", .version = {5, 0}});
   std::thread joining;
@@ -241,7 +251,7 @@ TEST(CacheMembership, DropFormerLeavesEachNodeWithWhatItOwns) {
 }
 
 TEST(CacheMembership, DropFormerAlsoCleansWhatANodeBroughtWithIt) {
-  TestCache test(1);
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   auto warm = test.make("n9");
   for (int i = 0; i < 100; ++i) warm->inner().write({.key = "k" + std::to_string(i), .value = "v", .version = {5, 0}});
   test.cache.attach_node(warm);

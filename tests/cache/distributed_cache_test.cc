@@ -190,7 +190,7 @@ TEST(DistributedCache, APutThatANodeRefusesForItsGenerationLeavesNothingOlderThe
 }
 
 TEST(DistributedCache, AWriteThatMissesANodeWhileItIsInvalidatedKeepsItBehind) {
-  TestCache test(1);
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   auto& node = test.node("n0");
   test.cache.put("k", "old");
   std::latch writing(1);
@@ -281,7 +281,7 @@ TEST(DistributedCache, EntriesExpireAndHugeTtlsDoNot) {
 }
 
 TEST(DistributedCache, VersionsFollowThoseThatItReads) {
-  TestCache test(1);
+  TestCache test(1, 1, nullptr, CacheStart::kWarm);
   const std::uint64_t ahead = std::uint64_t{1} << 63;
   test.node("n0").inner().write({.key = "k", .value = "of another process", .version = {ahead, 7}});
   EXPECT_EQ(test.cache.put("k", "unseen"), 0u) << "its clock is behind, and it does not know";

@@ -20,8 +20,9 @@ namespace annulus::testing {
 
 class TestCache {
  public:
-  explicit TestCache(std::size_t nodes, std::size_t replicas = 1, std::shared_ptr<FaultPlan> plan = nullptr)
-      : plan_(std::move(plan)), cache({.replicas = replicas, .now = [time = time] { return time->now; }}) {
+  explicit TestCache(std::size_t nodes, std::size_t replicas = 1, std::shared_ptr<FaultPlan> plan = nullptr,
+                     CacheStart start = CacheStart::kAnew)
+      : plan_(std::move(plan)), cache({.replicas = replicas, .start = start, .now = [time = time] { return time->now; }}) {
     for (std::size_t i = 0; i < nodes; ++i) attach("n" + std::to_string(i));
   }
 

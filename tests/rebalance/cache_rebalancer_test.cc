@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <thread>
 
 #include "tests/cache/test_cache.h"
 #include "tests/core/expect_error.h"
@@ -245,6 +246,28 @@ TEST(CacheRebalancer, StopsOnRequestAtAnyStepAndGoesOnLater) {
     ASSERT_EQ(report.outcome, ResizeOutcome::kCompleted);
     expect_on_owners_alone(test);
     ASSERT_FALSE(HasFailure());
+  }
+}
+
+TEST(CacheRebalancer, ANodeThatJoinsDuringAWarmUpIsWarmedUpToo) {
+  for (const char* stage : {"counting", "copying", "dropping"}) {
+    TestCache test(3);
+    fill(test.cache);
+    test.attach("n3");
+    CacheRebalancer rebalancer(test.cache, {.page_records = 16});
+    std::thread joining;
+    rebalancer.set_progress([&](const MoveProgress& progress) {
+      if (progress.stage != stage || test.nodes().size() > 4) return;
+      const auto node = test.make("n4");
+      joining = std::thread([&test, node] { test.cache.attach_node(node); });  // a change waits for a drop, which waits for this call
+      if (progress.stage != "dropping") joining.join();
+    });
+    EXPECT_EQ(rebalancer.execute().outcome, ResizeOutcome::kCompleted);
+    if (joining.joinable()) joining.join();
+    rebalancer.set_progress({});
+    rebalancer.execute();  // for what came when the first was dropping already
+    ASSERT_EQ(test.nodes().size(), 5u);
+    expect_on_owners_alone(test);
   }
 }
 
