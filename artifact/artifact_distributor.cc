@@ -134,14 +134,8 @@ bool ArtifactDistributor::begin_resize(const ConsistentHasher& ring, std::size_t
 }
 
 void ArtifactDistributor::publish_target() {
-  const auto nothing_missed = [&](const internal::ArtifactSnapshot& now) {
-    const std::vector<ArtifactMiss> missed = impl_->ledger.all();
-    return std::ranges::none_of(missed, [&](const ArtifactMiss& miss) {
-      const internal::HostList owners = now.target(miss.name);
-      return std::ranges::any_of(owners, [&](const internal::HostPtr& owner) { return owner->id() == miss.host; });
-    });
-  };
-  while (!impl_->membership.publish_target(nothing_missed)) internal::bring_missed(*impl_);
+  const auto ready = [&](const internal::ArtifactSnapshot& now) { return internal::target_holds_what_is_known(*impl_, now); };
+  while (!impl_->membership.publish_target(ready)) internal::bring_what_is_known(*impl_);
 }
 
 void ArtifactDistributor::begin_abort() { impl_->membership.begin_abort(); }

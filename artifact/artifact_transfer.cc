@@ -157,30 +157,39 @@ bool drop(ArtifactStore& store, std::string_view name, std::string_view host_id,
   return true;
 }
 
-void bring_missed(ArtifactStore& store) {
+bool target_holds_what_is_known(ArtifactStore& store, const ArtifactSnapshot& now) {
+  for (const ArtifactMiss& miss : store.ledger.all()) {
+    const Version known = store.ledger.known(miss.name).value_or(Version{});
+    for (const HostAnswer& answer : ask(now.target(miss.name), miss.name)) {
+      if (answer.newest() == nullptr || answer.newest()->version < known || answer.newest()->kind == ArtifactKind::kDamaged)
+        return false;
+    }
+  }
+  return true;
+}
+
+void bring_what_is_known(ArtifactStore& store) {
   for (const ArtifactMiss& miss : store.ledger.all()) {
     const ArtifactSnapshotPtr snapshot = store.membership.pin();
-    const HostList target = snapshot->target(miss.name);
-    if (std::ranges::none_of(target, [&](const HostPtr& owner) { return owner->id() == miss.host; })) continue;
     const auto answers = ask(snapshot->others({}), miss.name);
-    auto newest = newest_of(answers);
-    if (newest && newest->version < store.ledger.known(miss.name).value_or(Version{})) newest.reset();
-    std::string why = reasons(answers);
-    bool brought = false;
-    for (const HostAnswer& answer : answers) {
-      if (brought || !newest || answer.newest() == nullptr || *answer.newest() != *newest || answer.host->id() == miss.host)
-        continue;
-      try {
-        copy(store, miss.name, answer.host->id(), miss.host, {});
-        brought = true;
-      } catch (const Error& error) {
-        why += (why.empty() ? "" : "; ") + std::string(error.what());
+    const auto newest = newest_of(answers);
+    const bool in_reach =
+        newest && newest->kind != ArtifactKind::kDamaged && newest->version >= store.ledger.known(miss.name).value_or(Version{});
+    for (const HostPtr& owner : snapshot->target(miss.name)) {
+      std::string why = reasons(answers);
+      bool holds = false;
+      for (const HostAnswer& answer : answers) {
+        if (holds || !in_reach || answer.newest() == nullptr || *answer.newest() != *newest) continue;
+        try {
+          if (answer.host != owner) copy(store, miss.name, answer.host->id(), owner->id(), {});
+          holds = true;
+        } catch (const Error& error) {
+          why += (why.empty() ? "" : "; ") + std::string(error.what());
+        }
       }
-    }
-    if (!brought) {
-      throw Error(ErrorCode::kUnavailable,
-                  "host '" + miss.host + "' missed the newest version of '" + display_key(miss.name) +
-                      "', which cannot be brought to it: " + (why.empty() ? "no other host holds it" : why));
+      if (holds) continue;
+      throw Error(ErrorCode::kUnavailable, "the newest version of '" + display_key(miss.name) + "' cannot be brought to host '" +
+                                               owner->id() + "': " + (why.empty() ? "no other host holds it" : why));
     }
   }
 }

@@ -32,8 +32,10 @@ Transfer transfer(ArtifactStore& store, const ArtifactInfo& info, ArtifactHost& 
 bool copy(ArtifactStore& store, std::string_view name, std::string_view from, std::string_view to, const ChunkStep& step);
 bool drop(ArtifactStore& store, std::string_view name, std::string_view host, std::span<const std::string> keepers);
 
-/// Brings the commits that owners in the target layout missed to them. Throws Error(kUnavailable) if one cannot be brought.
-void bring_missed(ArtifactStore& store);
+/// Whether every owner in the target layout holds at least the version that the ledger knows, of each name that an owner missed.
+bool target_holds_what_is_known(ArtifactStore& store, const ArtifactSnapshot& now);
+/// Brings it to them. Throws Error(kUnavailable) if it cannot be brought to one, or if no host in reach has it.
+void bring_what_is_known(ArtifactStore& store);
 
 /// Removes what is older than a version that every owner of the name holds; nothing if one of them misses it or does not answer.
 /// What cannot be removed is left for repair.

@@ -87,14 +87,18 @@ void HostStore::create(const std::filesystem::path& root, std::string_view id) {
   std::error_code failed;
   std::filesystem::create_directories(root, failed);
   if (failed) throw_system_error("cannot make the folder", root, failed.value(), ErrorCode::kUnavailable);
-  for (const char* taken : {kMarker, kArtifacts}) {
-    if (std::filesystem::exists(std::filesystem::symlink_status(root / taken))) {
-      throw Error(ErrorCode::kAlreadyExists,
-                  root.string() + " holds '" + taken + "' already: it is a host, or was one; open it, or choose another folder");
-    }
+  const auto refuse_if = [&](bool taken, const char* what) {
+    if (!taken) return;
+    throw Error(ErrorCode::kAlreadyExists,
+                root.string() + " holds '" + what + "' already: it is a host, or was one; open it, or choose another folder");
+  };
+  refuse_if(std::filesystem::exists(std::filesystem::symlink_status(root / kMarker)), kMarker);
+  if (::mkdir((root / kArtifacts).c_str(), 0755) != 0) {
+    if (errno != EEXIST) throw_system_error("cannot make the folder", root / kArtifacts, errno, ErrorCode::kUnavailable);
+    // An empty folder is what a process leaves that died on its way to the marker.
+    const bool is_folder = std::filesystem::is_directory(std::filesystem::symlink_status(root / kArtifacts));
+    refuse_if(!is_folder || !std::filesystem::is_empty(root / kArtifacts, failed) || failed, kArtifacts);
   }
-  if (::mkdir((root / kArtifacts).c_str(), 0755) != 0)
-    throw_system_error("cannot make the folder", root / kArtifacts, errno, ErrorCode::kUnavailable);
   write_file_atomically(root / kMarker, marker_of(id));  // last: it makes the folder a host
 }
 

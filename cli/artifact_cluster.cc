@@ -1,10 +1,13 @@
 #include "cli/artifact_cluster.h"
 
-#include <unistd.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "artifact/directory_artifact_host.h"
 #include "cli/node_argument.h"
@@ -16,6 +19,7 @@ namespace annulus::cli {
 namespace {
 
 constexpr const char* kFile = "cluster.json";
+constexpr const char* kLockFile = "cluster.lock";
 constexpr int kFormat = 1;
 
 /// Stands for a host whose folder cannot be opened: the others serve.
@@ -155,6 +159,7 @@ void save_artifact_cluster(const std::filesystem::path& root, const ArtifactClus
     throw Error(ErrorCode::kInvalidArgument,
                 "an id, a zone or a folder is not UTF-8, which " + std::string(kFile) + " cannot hold; choose another");
   }
+  const ArtifactClusterLock alone(root, ArtifactClusterLock::Mode::kExclusive);
   write_file_atomically(root / kFile, text);
 }
 
@@ -172,7 +177,7 @@ std::shared_ptr<ArtifactHost> open_artifact_host(const std::filesystem::path& ro
 
 std::unique_ptr<ArtifactDistributor> open_artifact_layout(const std::filesystem::path& root, const ArtifactLayout& layout) {
   auto store = std::make_unique<ArtifactDistributor>(
-      ArtifactDistributorOptions{.replicas = layout.replicas, .writer = static_cast<std::uint32_t>(::getpid())});
+      ArtifactDistributorOptions{.replicas = layout.replicas, .writer = std::random_device{}()});
   for (const ArtifactLayout::Host& host : layout.hosts)
     store->attach_node(open_artifact_host(root, host), host.node.weight, host.node.zone);
   (void)store->begin_resize();  // there is none: but declarations wait for one from now on
@@ -198,14 +203,37 @@ void declare_artifact_layout(ArtifactDistributor& store, const std::filesystem::
   store.set_replicas(to.replicas);
 }
 
-std::unique_ptr<ArtifactDistributor> open_artifact_cluster(const std::filesystem::path& root) {
-  const ArtifactCluster cluster = load_artifact_cluster(root);
-  auto store = open_artifact_layout(root, cluster);
-  if (cluster.target) {
-    declare_artifact_layout(*store, root, cluster, *cluster.target);
-    (void)store->begin_resize();
+ArtifactClusterLock::ArtifactClusterLock(const std::filesystem::path& root, Mode mode) {
+  const std::filesystem::path path = root / kLockFile;
+  file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0644));
+  if (!file_.is_open()) file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file_.is_open()) {
+    if (mode == Mode::kExclusive) throw_system_error("cannot open", path, errno);
+    return;
   }
-  return store;
+  while (::flock(file_.get(), mode == Mode::kShared ? LOCK_SH : LOCK_EX) != 0) {
+    if (errno != EINTR) throw_system_error("cannot lock", path, errno);
+  }
+}
+
+ArtifactResizeLock::ArtifactResizeLock(const std::filesystem::path& root)
+    : folder_(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (!folder_.is_open()) throw_system_error("cannot open", root, errno);
+  if (::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
+    throw Error(ErrorCode::kFailedPrecondition,
+                "another process is resizing or repairing " + root.string() + "; wait for it to end");
+  }
+}
+
+OpenArtifactCluster open_artifact_cluster(const std::filesystem::path& root) {
+  (void)load_artifact_cluster(root);  // says that it is no store, before a lock is made there
+  OpenArtifactCluster open{ArtifactClusterLock(root, ArtifactClusterLock::Mode::kShared), load_artifact_cluster(root), nullptr};
+  open.store = open_artifact_layout(root, open.cluster);
+  if (open.cluster.target) {
+    declare_artifact_layout(*open.store, root, open.cluster, *open.cluster.target);
+    (void)open.store->begin_resize();
+  }
+  return open;
 }
 
 }  // namespace annulus::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "artifact/artifact_distributor.h"
+#include "core/posix_file.h"
 #include "ring/hash_ring.h"
 
 namespace annulus::cli {
@@ -40,7 +42,7 @@ void create_artifact_cluster(const std::filesystem::path& root, const ArtifactCl
 /// Throws Error(kNotFound) if there is no ROOT/cluster.json, Error(kDataLoss) if it is damaged.
 ArtifactCluster load_artifact_cluster(const std::filesystem::path& root);
 
-/// Replaces ROOT/cluster.json, atomically.
+/// Replaces ROOT/cluster.json, atomically, when no command goes by the one before.
 void save_artifact_cluster(const std::filesystem::path& root, const ArtifactCluster& cluster);
 
 /// A host as its folder says; one that is out of reach, in every call, if the folder is not there or is another's.
@@ -56,7 +58,38 @@ std::unique_ptr<ArtifactDistributor> open_artifact_layout(const std::filesystem:
 void declare_artifact_layout(ArtifactDistributor& store, const std::filesystem::path& root, const ArtifactLayout& from,
                              const ArtifactLayout& to);
 
+/// Held by every command while it works by what cluster.json said; a resize replaces that file only when nobody holds it. So no
+/// command writes, or reads, by a layout that the resize has left behind.
+class ArtifactClusterLock {
+ public:
+  enum class Mode : std::uint8_t { kShared, kExclusive };
+  /// Waits for it. On a medium that cannot be written, where nobody resizes, there is nothing to hold.
+  ArtifactClusterLock(const std::filesystem::path& root, Mode mode);
+
+ private:
+  FileDescriptor file_;
+};
+
+/// Excludes other resizes and repairs of a store, for as long as it lives. Throws Error(kFailedPrecondition) if there is one.
+class ArtifactResizeLock {
+ public:
+  explicit ArtifactResizeLock(const std::filesystem::path& root);
+
+ private:
+  FileDescriptor folder_;
+};
+
+/// A store, and the layout that it goes by, which stays as long as this lives.
+struct OpenArtifactCluster {
+  ArtifactClusterLock lock;
+  ArtifactCluster cluster;
+  std::unique_ptr<ArtifactDistributor> store;
+
+  ArtifactDistributor* operator->() const noexcept { return store.get(); }
+  bool resize_under_way() const noexcept { return cluster.target || cluster.former; }
+};
+
 /// The store that serves; commits go to the target of a resize as well.
-std::unique_ptr<ArtifactDistributor> open_artifact_cluster(const std::filesystem::path& root);
+OpenArtifactCluster open_artifact_cluster(const std::filesystem::path& root);
 
 }  // namespace annulus::cli

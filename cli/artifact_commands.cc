@@ -255,6 +255,10 @@ void verify(const ArtifactFlags& flags) {
   bar.reset();
   print_check(report, flags);
   if (report.ok()) return;
+  if (store.resize_under_way()) {
+    throw Error(ErrorCode::kFailedPrecondition,
+                "a resize of " + flags.root + " is under way; finish it and verify again: annulus artifact resize " + flags.root);
+  }
   if (report.damaged + report.missing + report.strangers + report.lost == 0) {
     throw Error(ErrorCode::kUnavailable,
                 counted(report.problems.size(), "problem") + " kept it from being whole; bring every host up and verify again");
@@ -266,7 +270,13 @@ void verify(const ArtifactFlags& flags) {
 }
 
 void repair(const ArtifactFlags& flags) {
+  (void)load_artifact_cluster(flags.root);
+  const ArtifactResizeLock alone(flags.root);
   const auto store = open_artifact_cluster(flags.root);
+  if (store.resize_under_way()) {
+    throw Error(ErrorCode::kFailedPrecondition,
+                "a resize of " + flags.root + " is under way; finish it first: annulus artifact resize " + flags.root);
+  }
   std::optional<ProgressBar> bar;
   const ArtifactCheckReport report = store->repair(shown_by(bar, "repair"));
   bar.reset();

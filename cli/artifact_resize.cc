@@ -1,11 +1,8 @@
 #include "cli/artifact_resize.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,7 +15,6 @@
 #include "cli/table.h"
 #include "core/error.h"
 #include "core/key.h"
-#include "core/posix_file.h"
 #include "rebalance/artifact_rebalancer.h"
 
 namespace annulus::cli {
@@ -35,20 +31,6 @@ struct ResizeFlags {
   bool json = false;
 
   bool changes() const noexcept { return !add.empty() || !remove.empty() || !weights.empty() || replicas > 0; }
-};
-
-/// Excludes other resizes of the same store, for as long as it lives.
-class ResizeLock {
- public:
-  explicit ResizeLock(const std::string& root) : folder_(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (!folder_.is_open()) throw_system_error("cannot open", root, errno);
-    if (::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
-      throw Error(ErrorCode::kFailedPrecondition, "another process is resizing " + root + "; wait for it to end");
-    }
-  }
-
- private:
-  FileDescriptor folder_;
 };
 
 ArtifactLayout changed(const ArtifactLayout& now, const ResizeFlags& flags) {
@@ -127,8 +109,45 @@ MoveReport move(const ResizeFlags& flags, const ArtifactLayout& from, const Arti
   });
   const RebalancePlan plan = rebalancer.plan();
   MoveReport report = rebalancer.execute(plan, plan.before);
-  if (report.outcome != ResizeOutcome::kBlocked) save_artifact_cluster(flags.root, {to, std::nullopt, std::nullopt});
+  if (report.outcome == ResizeOutcome::kBlocked) {
+    throw Error(ErrorCode::kUnavailable, report.message + ". To go on: annulus artifact resize " + flags.root);
+  }
+  save_artifact_cluster(flags.root, {to, std::nullopt, std::nullopt});
   return report;
+}
+
+/// A resize died when `cluster` served already. What it did not drop is at hosts that do not own it, or that have left: a repair
+/// takes it from them, after every owner has been found to hold what is newest.
+void clean_up(const ResizeFlags& flags, const ArtifactCluster& cluster) {
+  const auto store = open_artifact_layout(flags.root, cluster);
+  for (const ArtifactLayout::Host& host : cluster.former->hosts) {
+    const auto is_it = [&](const ArtifactLayout::Host& other) { return other.node.id == host.node.id; };
+    if (std::ranges::none_of(cluster.hosts, is_it)) store->attach_node(open_artifact_host(flags.root, host));
+  }
+  const ArtifactCheckReport report = store->repair();
+  if (report.lost > 0) {
+    throw Error(ErrorCode::kDataLoss,
+                fmt::format("{} artifacts have no whole replica on the hosts that serve; bring the hosts of before "
+                            "back and run annulus artifact resize {} again",
+                            report.lost, flags.root));
+  }
+  save_artifact_cluster(flags.root, {cluster, std::nullopt, std::nullopt});
+  if (flags.json) {
+    Json problems = Json::array();
+    for (const ArtifactHostError& problem : report.problems)
+      problems.push_back({{"host", display_key(problem.host)}, {"message", problem.message}});
+    print_json({{"outcome", to_string(ResizeOutcome::kCompleted)},
+                {"stage", to_string(ResizeStage::kNone)},
+                {"artifacts", report.artifacts},
+                {"healed", report.healed},
+                {"dropped", report.removed},
+                {"problems", problems}});
+    return;
+  }
+  for (const ArtifactHostError& problem : report.problems)
+    print(fmt::format("note: host '{}': {}\n", display_key(problem.host), problem.message));
+  print(fmt::format("completed: the new hosts served already; {} healed, {} dropped\n", with_commas(report.healed),
+                    with_commas(report.removed)));
 }
 
 void abort_resize(const ResizeFlags& flags, const ArtifactCluster& cluster) {
@@ -137,21 +156,41 @@ void abort_resize(const ResizeFlags& flags, const ArtifactCluster& cluster) {
                 cluster.former ? "too late to abort: the new hosts serve already; finish with annulus artifact resize " + flags.root
                                : "no resize of " + flags.root + " is under way");
   }
-  const auto store = open_artifact_cluster(flags.root);
-  ArtifactRebalancer(*store).abort();
-  if (store->stage() != ResizeStage::kNone) {
-    throw Error(ErrorCode::kUnavailable,
-                "a host that is out of reach may hold the only copy of something; bring it up and abort again");
+  {
+    const OpenArtifactCluster open = open_artifact_cluster(flags.root);
+    ArtifactRebalancer(*open.store).abort();
+    if (open->stage() != ResizeStage::kNone) {
+      throw Error(ErrorCode::kUnavailable,
+                  "a host that is out of reach may hold the only copy of something; bring it up and abort again");
+    }
   }
   save_artifact_cluster(flags.root, {cluster, std::nullopt, std::nullopt});
-  if (flags.json)
+  if (flags.json) {
     print_json({{"outcome", to_string(ResizeOutcome::kAborted)}});
-  else
+  } else {
     print("aborted: the old hosts serve as before\n");
+  }
+}
+
+/// A host that joins brings nothing: what it holds may have been erased or replaced since.
+void require_empty(const ResizeFlags& flags, const ArtifactLayout& now, const ArtifactLayout& next) {
+  for (const ArtifactLayout::Host& host : next.hosts) {
+    const auto is_it = [&](const ArtifactLayout::Host& other) { return other.node.id == host.node.id; };
+    if (std::ranges::any_of(now.hosts, is_it)) continue;
+    const std::size_t held = open_artifact_host(flags.root, host)->list().size();
+    if (held == 0) continue;
+    throw Error(
+        ErrorCode::kFailedPrecondition,
+        fmt::format(
+            "host '{}' holds {} versions of artifacts already, which may be older than they know; empty its folder, or choose "
+            "another",
+            display_key(host.node.id), with_commas(held)));
+  }
 }
 
 void resize(const ResizeFlags& flags) {
-  const ResizeLock lock(flags.root);
+  (void)load_artifact_cluster(flags.root);
+  const ArtifactResizeLock lock(flags.root);
   ArtifactCluster cluster = load_artifact_cluster(flags.root);
   if (flags.abort) return abort_resize(flags, cluster);
   const bool under_way = cluster.target || cluster.former;
@@ -163,18 +202,15 @@ void resize(const ResizeFlags& flags) {
   if (!under_way && !flags.changes()) {
     throw CLI::ValidationError("nothing to change: give --add, --remove, --weight or --replicas");
   }
+  if (cluster.former) return clean_up(flags, cluster);
   if (!under_way) {
-    cluster.target = changed(cluster, flags);
-    make_artifact_hosts(flags.root, *cluster.target);
+    const ArtifactLayout next = changed(cluster, flags);
+    make_artifact_hosts(flags.root, next);
+    require_empty(flags, cluster, next);
+    cluster.target = next;
     save_artifact_cluster(flags.root, cluster);
   }
-  const ArtifactLayout from = cluster.former ? *cluster.former : cluster;
-  const ArtifactLayout to = cluster.target ? *cluster.target : cluster;
-  const MoveReport report = move(flags, from, to);
-  if (report.outcome == ResizeOutcome::kBlocked) {
-    throw Error(ErrorCode::kUnavailable, report.message + ". To go on: annulus artifact resize " + flags.root);
-  }
-  print_report(report, flags);
+  print_report(move(flags, cluster, *cluster.target), flags);
 }
 
 }  // namespace

@@ -145,13 +145,21 @@ std::uint64_t ArtifactPayload::drop(PlanNode node, const std::vector<PlanNode>& 
 // cannot.
 bool ArtifactPayload::drop_artifact(const std::string& name, const std::string& host, const std::vector<std::string>& keepers) {
   std::string reason = "they do not all hold it whole";
-  try {
-    if (artifacts_.drop(name, host, keepers)) return true;
-  } catch (const Error& error) {
-    reason = error.what();
-    if (reason.starts_with(host + ": ")) {
-      warn_of_remains(host, reason);
-      return false;
+  // Taken back, one serving owner that holds it is enough: the others are as they were before the resize.
+  std::vector<std::vector<std::string>> vouchers{keepers};
+  if (stage() == ResizeStage::kAborting) {
+    vouchers.clear();
+    for (const std::string& keeper : keepers) vouchers.push_back({keeper});
+  }
+  for (const std::vector<std::string>& voucher : vouchers) {
+    try {
+      if (artifacts_.drop(name, host, voucher)) return true;
+    } catch (const Error& error) {
+      reason = error.what();
+      if (reason.starts_with(host + ": ")) {
+        warn_of_remains(host, reason);
+        return false;
+      }
     }
   }
   throw Blocked{"'" + host + "' keeps '" + name + "', because its owners " + quoted_list(keepers) + " cannot vouch for it (" +

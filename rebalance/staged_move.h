@@ -41,6 +41,7 @@ struct MoveMemory {
   std::size_t replicas_after;
   std::vector<bool> copied;   ///< by move: copied and verified. Stays true: later writes go to the targets as well
   std::uint64_t to_drop = 0;  ///< pairs that leave, for the progress bar
+  bool counted = false;
 };
 
 /// Names the plan's nodes in the report, with nothing done, and takes over its warnings.
@@ -143,7 +144,8 @@ Report execute_staged(ResizeStage stage, const RebalancePlan& plan, MoveControl&
     return report;
   }
   auto payload = make_payload(memory->moves, report);
-  if (!goes_on) payload.count();
+  if (!memory->moves.counted) payload.count();
+  memory->moves.counted = true;
   StagedMove(plan, memory->moves, report, control, chunk_arcs, payload).run();
   report.stage = payload.stage();
   report.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

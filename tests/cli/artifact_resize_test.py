@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs `annulus artifact resize` as a shell would, and kills it.
 
-    artifact_resize_test.py PATH_OF_ANNULUS
+    artifact_resize_test.py PATH_OF_ANNULUS Resize
+    artifact_resize_test.py PATH_OF_ANNULUS KillSweep PATH_OF_KILL_SHIM
 """
 import json
 import os
@@ -14,15 +15,17 @@ import time
 import unittest
 
 PROGRAM = ""
-ARTIFACTS = 24
+KILL_SHIM = ""
 
 
 class ArtifactResizeTest(unittest.TestCase):
+    artifacts = 24
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="annulus-resize-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.root = os.path.join(self.folder, "store")
-        self.contents = {f"models/m{i}": os.urandom(10_000 + i) for i in range(ARTIFACTS)}
+        self.contents = {f"models/m{i}": os.urandom(10_000 + i) for i in range(self.artifacts)}
         self.done("init", "--host", "a", "--host", "b", "--host", "c")
         for name, content in self.contents.items():
             self.done("put", name, "-", input=content)
@@ -46,6 +49,12 @@ class ArtifactResizeTest(unittest.TestCase):
         for part in parts:
             self.assertIn(part, result.stderr.decode())
 
+    def failed_with_output(self, exit_code, parts, command, *arguments):
+        result = self.run_program(command, *arguments)
+        self.assertEqual(result.returncode, exit_code, result)
+        for part in parts:
+            self.assertIn(part, result.stderr.decode())
+
     def cluster(self):
         with open(os.path.join(self.root, "cluster.json"), encoding="utf-8") as file:
             return json.load(file)
@@ -56,13 +65,15 @@ class ArtifactResizeTest(unittest.TestCase):
 
     def check_all(self, hosts, replicas=2):
         report = self.document("verify")
-        self.assertEqual((report["artifacts"], report["replicas"], report["superseded"]), (ARTIFACTS, replicas * ARTIFACTS, 0))
+        self.assertEqual((report["artifacts"], report["replicas"], report["superseded"]), (len(self.contents), replicas * len(self.contents), 0))
         cluster = self.cluster()
         self.assertEqual([host["id"] for host in cluster["hosts"]], hosts)
         self.assertNotIn("target", cluster)
         self.assertNotIn("former", cluster)
         self.check_contents()
 
+
+class Resize(ArtifactResizeTest):
     def start_slowly(self, *arguments):
         """A resize that will take minutes, once it has copied something."""
         process = subprocess.Popen([PROGRAM, "artifact", "resize", self.root, *arguments, "--max-rate", "2KB"],
@@ -77,7 +88,7 @@ class ArtifactResizeTest(unittest.TestCase):
     def test_a_host_joins_and_one_leaves(self):
         report = self.document("resize", "--add", "d:2:west")
         self.assertEqual((report["outcome"], report["stage"], report["lost"]), ("completed", "none", 0))
-        self.assertEqual(report["artifacts"], ARTIFACTS)
+        self.assertEqual(report["artifacts"], self.artifacts)
         self.assertGreater(report["moved"], 0)
         self.assertEqual(report["moved"], report["lower_bound"])
         self.assertEqual(report["moved"], report["verified"])
@@ -124,9 +135,49 @@ class ArtifactResizeTest(unittest.TestCase):
             json.dump({**after, "former": {"replicas": 2, "hosts": before["hosts"]}}, file)
         self.check_contents()
         self.failed(1, ["too late"], "resize", "--abort")
+        self.failed(1, ["under way"], "repair")
+        self.failed_with_output(1, ["under way"], "verify")
         self.assertEqual(self.document("resize")["outcome"], "completed")
-        self.done("repair")
         self.check_all(["a", "b", "c", "d"])
+
+    def test_one_that_died_while_it_dropped_needs_no_host_of_before(self):
+        before = self.cluster()
+        self.done("resize", "--remove", "a", "--replicas", "1")
+        after = self.cluster()
+        with open(os.path.join(self.root, "cluster.json"), "w", encoding="utf-8") as file:
+            json.dump({**after, "former": {"replicas": 2, "hosts": before["hosts"]}}, file)
+        shutil.rmtree(os.path.join(self.root, "a"))
+        report = self.document("resize")
+        self.assertEqual((report["outcome"], report["problems"][0]["host"]), ("completed", "a"))
+        self.check_all(["b", "c"], replicas=1)
+
+    def test_a_put_that_spans_a_resize_is_where_readers_look(self):
+        put = subprocess.Popen([PROGRAM, "artifact", "put", self.root, "models/m5", "-"],
+                               stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        put.stdin.write(b"new ")
+        put.stdin.flush()
+        while not any(".part" in file for _, _, files in os.walk(self.root) for file in files):
+            time.sleep(0.01)  # for the put to have begun
+        resize = subprocess.Popen([PROGRAM, "artifact", "resize", self.root, "--remove", "a", "--add", "d"], stdout=subprocess.DEVNULL)
+        put.stdin.write(b"content")
+        put.stdin.close()
+        self.assertEqual((put.wait(), resize.wait()), (0, 0))
+        self.contents["models/m5"] = b"new content"
+        self.check_all(["b", "c", "d"])
+
+    def test_a_host_that_joins_must_be_empty(self):
+        shutil.copytree(os.path.join(self.root, "b"), os.path.join(self.folder, "old"))
+        self.done("resize", "--remove", "b")
+        self.done("rm", "models/m1")
+        del self.contents["models/m1"]
+        self.done("repair")
+        shutil.rmtree(os.path.join(self.root, "b"))
+        shutil.move(os.path.join(self.folder, "old"), os.path.join(self.root, "b"))
+        self.failed(1, ["'b'", "empty its folder"], "resize", "--add", "b")
+        self.check_all(["a", "c"])
+        shutil.rmtree(os.path.join(self.root, "b"))
+        self.done("resize", "--add", "b")
+        self.check_all(["a", "c", "b"])
 
     def test_a_host_that_is_gone_can_be_removed(self):
         shutil.rmtree(os.path.join(self.root, "b"))
@@ -151,6 +202,44 @@ class ArtifactResizeTest(unittest.TestCase):
         self.check_all(["a", "b", "c"])
 
 
+class KillSweep(ArtifactResizeTest):
+    artifacts = 6
+
+    def test_a_resize_that_is_killed_before_any_change_of_the_disk_loses_nothing_and_goes_on(self):
+        change = ("--add", "d", "--remove", "b")
+        prepared = self.root + ".prepared"
+        shutil.copytree(self.root, prepared)
+        states = set()
+        for step in range(1, 1000):
+            shutil.rmtree(self.root)
+            shutil.copytree(prepared, self.root)
+            with self.subTest(step=step):
+                environment = {**os.environ, "LD_PRELOAD": KILL_SHIM, "ANNULUS_TEST_KILL_AT": str(step)}
+                result = self.run_program("resize", *change, env=environment)
+                cluster = self.cluster()
+                state = "target" if "target" in cluster else "former" if "former" in cluster else "none"
+                states.add((state, len(cluster["hosts"]), any(host["id"] == "d" for host in cluster["hosts"])))
+                self.check_contents()
+                if result.returncode == 0:
+                    self.check_all(["a", "c", "d"])
+                    break
+                self.assertEqual(result.returncode, -signal.SIGKILL, result)
+                if state != "none":
+                    self.done("resize")
+                elif cluster["hosts"][1]["id"] == "b":
+                    self.done("resize", *change)
+                self.check_all(["a", "c", "d"])
+                self.assertEqual(list(self.names_on("b")), [])
+        self.assertGreater(step, 30)
+        self.assertEqual({state for state, _, _ in states}, {"target", "former", "none"})
+
+    def names_on(self, host):
+        for _, _, files in os.walk(os.path.join(self.root, host, "artifacts")):
+            yield from files
+
+
 if __name__ == "__main__":
     PROGRAM = os.path.abspath(sys.argv.pop(1))
+    if len(sys.argv) > 2:
+        KILL_SHIM = os.path.abspath(sys.argv.pop(2))
     unittest.main()
