@@ -40,6 +40,8 @@ class Problems {
   void cache(const CacheFigures& cache) {
     require(cache.report.outcome == ResizeOutcome::kCompleted,
             "the cache's warm-up ended as '" + std::string(to_string(cache.report.outcome)) + "'");
+    require(cache.changed > 0, "no cache entry changed its node");
+    none(cache.twin_hits, "cache entries that moved are hits without a warm-up");
     none(cache.changed - cache.hits, "cache entries that moved are misses in spite of the warm-up");
     none(cache.wrong, "cache entries have another value than was put");
   }

@@ -156,11 +156,11 @@ void DemoStory::resize(const ResizeFigures& resize, double recall_before) {
   proof(resize.proof, recall_before);
   const CacheFigures& cache = resize.cache;
   check(cache.ok(), "cache",
-        fmt::format("{} of {} cached embeddings changed nodes: {} hits on them, {} without the warm-up", with_commas(cache.changed),
+        fmt::format("{} of {} embeddings moved: {} hits on them, {} without the warm-up", with_commas(cache.changed),
                     with_commas(cache.entries), percent(cache.hit_rate()), percent(cache.twin_hit_rate())));
   const ArtifactFigures& artifacts = resize.artifacts;
   check(artifacts.ok(), "artifacts",
-        fmt::format("{} moved ({}), {} hashed at the new hosts; {} read: {} missing, {} wrong",
+        fmt::format("{} moved ({}), {} hashes compared; {} read: {} missing, {} wrong",
                     counted(artifacts.report.moved, "copy", "copies"), bytes_text(static_cast<double>(artifacts.report.bytes)),
                     with_commas(artifacts.report.verified), counted(artifacts.proof.artifacts, "file", "files"),
                     artifacts.proof.missing, artifacts.proof.wrong));
@@ -200,8 +200,8 @@ void DemoStory::shard_down(const DemoFigures& figures) {
   proof(down.proof, figures.probe.recall);
   if (down.heal) {
     check(down.heal->healed && down.heal->proof.ok(), "artifacts",
-          fmt::format("a byte of {} on {} was altered: found when it was read, and {}", down.heal->artifact, down.heal->host,
-                      down.heal->healed ? "replaced from the other copy" : "not replaced"));
+          fmt::format("a byte altered on {}: found when the file was read, and {}", down.heal->host,
+                      down.heal->healed ? "replaced" : "not replaced"));
   }
 }
 

@@ -292,7 +292,10 @@ TEST(CacheConcurrency, NoOlderEntryIsReadWhileANodeIsBeingCleared) {
   cache.attach_node(node);
   std::atomic<bool> stop{false};
   std::thread clearing([&] {
-    while (!stop) node->invalidate();
+    while (!stop) {
+      node->invalidate();
+      for (int i = 0; i < 1000; ++i) node->generation();  // for a while it takes puts
+    }
   });
   std::uint64_t stale = 0;
   std::uint64_t found = 0;

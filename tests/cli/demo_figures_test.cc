@@ -24,11 +24,15 @@ DemoFigures good() {
   resize.change = "shard-5 joins";
   resize.report.outcome = ResizeOutcome::kCompleted;
   resize.proof = proof;
+  resize.cache.report.outcome = ResizeOutcome::kCompleted;
+  resize.cache.changed = resize.cache.hits = 20;
+  resize.artifacts.report.outcome = ResizeOutcome::kCompleted;
   figures.resizes.push_back(resize);
   figures.shard_down.shard = "shard-1";
   figures.shard_down.probe = figures.probe;
   figures.shard_down.sync.up = true;
   figures.shard_down.proof = proof;
+  figures.shard_down.heal = HealFigures{.artifact = "part-1", .host = "shard-3", .healed = true, .proof = {}};
   return figures;
 }
 
@@ -57,6 +61,19 @@ TEST(DemoProblems, EachIsASentenceThatSaysWhereAndWhat) {
       {[](DemoFigures& f) { f.resizes[0].proof.oracle.wrong = 6; }, "shard-5 joins", "6 keys have another vector"},
       {[](DemoFigures& f) { f.resizes[0].proof.oracle.resurrected = 6; }, "shard-5 joins", "6 erased keys"},
       {[](DemoFigures& f) { f.resizes[0].proof.probe.recall = 0.97; }, "shard-5 joins", "from 0.9900 to 0.9700"},
+      {[](DemoFigures& f) { f.resizes[0].cache.report.outcome = ResizeOutcome::kAborted; }, "shard-5 joins",
+       "warm-up ended as 'aborted'"},
+      {[](DemoFigures& f) { f.resizes[0].cache.hits = 13; }, "shard-5 joins", "7 cache entries that moved are misses"},
+      {[](DemoFigures& f) { f.resizes[0].cache.twin_hits = 2; }, "shard-5 joins", "2 cache entries that moved are hits without"},
+      {[](DemoFigures& f) { f.resizes[0].cache.changed = f.resizes[0].cache.hits = 0; }, "shard-5 joins", "no cache entry changed"},
+      {[](DemoFigures& f) { f.resizes[0].cache.wrong = 2; }, "shard-5 joins", "2 cache entries have another value"},
+      {[](DemoFigures& f) { f.resizes[0].artifacts.report.outcome = ResizeOutcome::kBlocked; }, "shard-5 joins",
+       "artifacts' resize ended as 'blocked'"},
+      {[](DemoFigures& f) { f.resizes[0].artifacts.report.lost = 2; }, "shard-5 joins", "2 artifacts were missing"},
+      {[](DemoFigures& f) { f.resizes[0].artifacts.proof.missing = 2; }, "shard-5 joins", "2 artifacts cannot be read"},
+      {[](DemoFigures& f) { f.resizes[0].artifacts.proof.wrong = 2; }, "shard-5 joins", "2 artifacts have another content"},
+      {[](DemoFigures& f) { f.resizes[0].artifacts.proof.check.strangers = 2; }, "shard-5 joins", "do not hold what they should"},
+      {[](DemoFigures& f) { f.shard_down.heal->healed = false; }, "a damaged artifact", "'part-1' was not healed on shard-3"},
       {[](DemoFigures& f) { f.shard_down.probe.coverage = 0.75; }, "shard-1 down", "75.0 %"},
       {[](DemoFigures& f) { f.shard_down.probe.recall = 0.5; }, "shard-1 down", "from 0.9900 to 0.5000"},
       {[](DemoFigures& f) { f.shard_down.oracle.missing = 1; }, "shard-1 down", "1 keys are lost"},

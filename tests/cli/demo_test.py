@@ -52,6 +52,28 @@ class DemoTest(unittest.TestCase):
         for counted in ("arcs_differing", "strangers", "missing", "wrong", "resurrected"):
             self.assertEqual(proof[counted], 0, counted)
 
+    def check_cache(self, document):
+        self.assertEqual(document["cache"]["entries"], document["keys"])
+        changes = [resize["change"] for resize in document["resizes"]]
+        self.assertEqual([resize["change"] for resize in document["cache"]["resizes"]], changes)
+        for resize, ideal in zip(document["cache"]["resizes"], [resize["ideal_fraction"] for resize in document["resizes"]]):
+            self.assertEqual((resize["hit_rate"], resize["hit_rate_without_warm_up"], resize["wrong"]), (1, 0, 0))
+            self.assertEqual((resize["moved"], resize["lower_bound"], resize["dropped"]), (resize["changed"],) * 3)
+            self.assertAlmostEqual(resize["changed"] / document["keys"], ideal, delta=0.25 * ideal)
+
+    def check_artifacts(self, document):
+        artifacts = document["artifacts"]
+        copies = artifacts["artifacts"] * document["replicas"]
+        self.assertEqual(artifacts["replicas"], document["replicas"])
+        self.assertEqual(artifacts["bytes"], 4 * document["dimension"] * document["keys"])
+        for resize in artifacts["resizes"]:
+            self.assertEqual((resize["outcome"], resize["lost"], resize["proof"]["ok"]), ("completed", 0, True))
+            self.assertEqual((resize["moved"], resize["moved"]), (resize["lower_bound"], resize["verified"]))
+            self.assertGreater(resize["moved"], 0)
+            self.assertEqual(resize["proof"]["replicas"], copies)
+        if document["replicas"] > 1:
+            self.assertEqual((artifacts["damaged"]["healed"], artifacts["damaged"]["proof"]["ok"]), (True, True))
+
     def check_document(self, document, shards=4, replicas=2, keys=10000):
         self.assertEqual((document["ok"], document["problems"]), (True, []))
         self.assertEqual((document["keys"], document["shards"], document["replicas"]), (keys, shards, replicas))
@@ -65,6 +87,8 @@ class DemoTest(unittest.TestCase):
         # Only the shard that joins takes, and only the shard that leaves is emptied.
         self.assertEqual({node["id"] for node in join["nodes"] if node["copied_in"] > 0}, {f"shard-{shards + 1}"})
         self.assertEqual({node["id"] for node in leave["nodes"] if node["dropped"] > 0}, {"shard-2"})
+        self.check_cache(document)
+        self.check_artifacts(document)
         down = document["shard_down"]
         self.assertTrue(down["back"])
         self.check_proof(down["proof"], document)

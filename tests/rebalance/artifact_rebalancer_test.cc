@@ -190,6 +190,45 @@ TEST(ArtifactRebalancer, AFormerHostThatIsGoneKeepsItsRemainsUntilARepair) {
   cluster.expect_intact();
 }
 
+TEST(ArtifactRebalancer, DoesNotServeAnOlderVersionBecauseTheNewestIsOutOfReach) {
+  ArtifactCluster cluster({"a", "b"});
+  cluster.put("model", "old");
+  cluster.faulty("b").fail();
+  cluster.put("model", "new");  // b misses it
+  cluster.faulty("b").heal();
+  cluster.faulty("a").fail();
+  cluster.attach("c");
+  cluster.attach("d");
+  cluster.store.detach_node("a");
+  cluster.store.detach_node("b");
+  ArtifactRebalancer rebalancer(cluster.store);
+  const MoveReport blocked = rebalancer.execute();
+  EXPECT_EQ(blocked.outcome, ResizeOutcome::kBlocked);
+  EXPECT_EQ(blocked.stage, ResizeStage::kCopying);
+  EXPECT_THAT(blocked.message, ::testing::HasSubstr("'model'"));
+  cluster.faulty("a").heal();
+  const MoveReport report = rebalancer.execute();
+  EXPECT_EQ(report.outcome, ResizeOutcome::kCompleted) << report.message;
+  cluster.store.repair();  // what was copied first is superseded
+  cluster.expect_intact();
+}
+
+TEST(ArtifactRebalancer, CanBeAbortedWhenOneServingOwnerIsGone) {
+  ArtifactCluster cluster({"a", "b", "c"});
+  cluster.fill(12);
+  cluster.attach("d");
+  cluster.faulty("d").set_fault({.after = 25});
+  ArtifactRebalancer rebalancer(cluster.store);
+  ASSERT_EQ(rebalancer.execute().outcome, ResizeOutcome::kBlocked);
+  cluster.faulty("d").heal();
+  cluster.faulty("a").fail();
+  rebalancer.abort();
+  EXPECT_EQ(cluster.store.stage(), ResizeStage::kNone);
+  EXPECT_EQ(cluster.bytes_on("d"), 0u);
+  cluster.faulty("a").heal();
+  cluster.expect_intact();
+}
+
 TEST(ArtifactRebalancer, DropsNothingWhoseOwnersDoNotHoldIt) {
   ArtifactCluster cluster({"a", "b", "c"});
   cluster.fill(20);
