@@ -292,14 +292,11 @@ TEST(CacheConcurrency, NoOlderEntryIsReadWhileANodeIsBeingCleared) {
   cache.attach_node(node);
   std::atomic<bool> stop{false};
   std::thread clearing([&] {
-    while (!stop) {
-      node->invalidate();
-      for (int i = 0; i < 1000; ++i) node->generation();  // for a while it takes puts
-    }
+    while (!stop) node->invalidate();
   });
   std::uint64_t stale = 0;
   std::uint64_t found = 0;
-  for (std::uint64_t number = 1; number <= 60'000; ++number) {
+  for (std::uint64_t number = 1; number <= 60'000 || found == 0; ++number) {
     const std::string key = "k" + std::to_string(number % 16);
     cache.put(key, std::to_string(number));
     const std::optional<std::string> value = cache.get(key);
@@ -309,7 +306,6 @@ TEST(CacheConcurrency, NoOlderEntryIsReadWhileANodeIsBeingCleared) {
   stop = true;
   clearing.join();
   EXPECT_EQ(stale, 0u);
-  EXPECT_GT(found, 0u);
 }
 
 TEST(CacheConcurrency, AWriteWaitsForTheInvalidationOfItsNodeAndAReadDoesNot) {
