@@ -266,8 +266,11 @@ TEST_F(DirectoryHost, IsMadeOnceAndOpenedOften) {
   expect_error(ErrorCode::kNotFound, {"@host.json", "mounted"}, [&] { DirectoryArtifactHost(scratch_.path() / "nothing"); });
   std::filesystem::create_directories(scratch_.path() / "empty");
   expect_error(ErrorCode::kNotFound, {"@host.json", "mounted"}, [&] { DirectoryArtifactHost(scratch_.path() / "empty"); });
-  std::filesystem::create_directories(scratch_.path() / "was" / "artifacts");
+  std::filesystem::create_directories(scratch_.path() / "was" / "artifacts" / "model");
   expect_error(ErrorCode::kAlreadyExists, {"artifacts"}, [&] { DirectoryArtifactHost::create(scratch_.path() / "was", "h"); });
+  std::filesystem::create_directories(scratch_.path() / "half" / "artifacts");  // of a process that died while it made one
+  DirectoryArtifactHost::create(scratch_.path() / "half", "h");
+  EXPECT_EQ(DirectoryArtifactHost(scratch_.path() / "half").id(), "h");
   std::ofstream(scratch_.path() / "file") << "x";
   expect_error(ErrorCode::kUnavailable, {"file"}, [&] { DirectoryArtifactHost::create(scratch_.path() / "file" / "h", "h"); });
   for (const std::string& id : {std::string(), std::string(1025, 'i')}) {

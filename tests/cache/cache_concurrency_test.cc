@@ -317,15 +317,18 @@ TEST(CacheConcurrency, AWriteWaitsForTheInvalidationOfItsNodeAndAReadDoesNot) {
   node.set_down(false);
   std::thread writer;
   std::atomic<bool> written{false};
+  std::latch writing(1);
   node.before(testing::NodeCall::kInvalidate, [&] {
     node.before(testing::NodeCall::kInvalidate, nullptr);
     // Were the put to pass the node by, it would be behind again, and so for ever under many writers.
     writer = std::thread([&] {
+      writing.count_down();
       EXPECT_EQ(test.cache.put("k", "new"), 1u);
       written = true;
     });
     std::thread([&] { EXPECT_EQ(test.cache.get("k"), std::nullopt); }).join();
-    for (int i = 0; i < 1000 && !written; ++i) std::this_thread::yield();
+    writing.wait();
+    for (int i = 0; i < 10'000 && !written; ++i) std::this_thread::yield();
   });
   EXPECT_TRUE(test.cache.usable("n0"));
   writer.join();

@@ -195,11 +195,15 @@ TEST(CacheMembership, AWriterThatIsHeldBetweenTheStepsErasesAtTheNewOwner) {
   const std::string other = TestCache::key_where([&](const std::string& k) { return k != key; });
   test.cache.put(key, "old");
   auto joiner = test.make("n9");
-  auto first = std::make_unique<HeldPut>(test, test.node("n0"), other, "holds the change up in its first step");
+  // A change waits in two turns, the second one for who came during the first.
+  HeldPut first(test, test.node("n0"), other, "holds up the first turn");
   std::thread change([&] { test.cache.attach_node(joiner); });
   give_time_until([] { return false; });
+  HeldPut second(test, test.node("n0"), other, "holds up the second");
+  first.finish();
+  give_time_until([] { return false; });
   HeldPut held(test, test.node("n0"), key, "late");
-  first->finish();
+  second.finish();
   give_time_until([&] { return test.cache.placement(key).front() == "n9"; });
   test.cache.put(key, "early");
   held.finish();
