@@ -109,6 +109,7 @@ class ArtifactDistributor {
 
   // --- membership, declared. All throw Error(kFailedPrecondition) while a resize is under way.
 
+  /// What the host holds counts: it must be empty, or hold what an interrupted resize to the same ring brought it.
   /// Throws Error(kAlreadyExists) if the id is declared or still serving; what ConsistentHasher::add_node throws.
   void attach_node(std::shared_ptr<ArtifactHost> host, double weight = 1.0, std::string zone = {});
   void detach_node(std::string_view id);                ///< Throws Error(kNotFound).
