@@ -109,7 +109,7 @@ HostStore::HostStore(std::filesystem::path root, StepHook before_step)
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     throw Error(ErrorCode::kNotFound, root_.string() + " is no artifact host: it has no " + kMarker +
-                                          "; is its disk mounted? A new one is made by create");
+                                          "; is its disk mounted?");
   }
   id_ = id_of_marker(marker_, (root_ / kMarker).string());
 }

@@ -112,9 +112,12 @@ void init(const ArtifactFlags& flags) {
   for (const auto& host : cluster.hosts)
     table.add_row(
         {display_key(host.node.id), fmt::format("{}", host.node.weight), display_key(host.node.zone), host.folder.string()});
-  print(fmt::format("{}: a store of artifacts, {} on {} hosts\n\n{}", flags.root,
-                    cluster.replicas == 1 ? "each" : fmt::format("{} replicas of each", cluster.replicas), cluster.hosts.size(),
-                    table.to_string()));
+  print(fmt::format("{}: a store of artifacts, {} on {}\n\n{}", flags.root,
+                    cluster.replicas == 1 ? "each" : fmt::format("{} replicas of each", cluster.replicas),
+                    counted(cluster.hosts.size(), "host"), table.to_string()));
+  if (cluster.hosts.size() < cluster.replicas) {
+    print(fmt::format("\nnote: each gets {} until there are more hosts\n", counted(cluster.hosts.size(), "replica")));
+  }
 }
 
 void put(const ArtifactFlags& flags) {
@@ -190,6 +193,7 @@ void list(const ArtifactFlags& flags) {
     for (const ArtifactInfo& info : infos) {
       Json json = json_of(info);
       json["damaged"] = info.kind == ArtifactKind::kDamaged;
+      json["hosts"] = json_of(store->placement(info.name));
       artifacts.push_back(std::move(json));
     }
     print_json({{"artifacts", artifacts}, {"problems", json_of(problems)}});
@@ -215,6 +219,7 @@ void remove(const ArtifactFlags& flags) {
       unknown += (unknown.empty() ? "'" : ", '") + display_key(name) + "'";
       continue;
     }
+    if (!flags.json) print(display_key(name) + ": erased\n");
     erased.push_back({{"name", display_key(name)}, {"replicas", json_of(report.replicas)}, {"missed", json_of(report.missed)}});
   }
   if (flags.json) print_json({{"erased", erased}});
@@ -283,9 +288,9 @@ void repair(const ArtifactFlags& flags) {
   print_check(report, flags);
   if (!flags.json) print(fmt::format("{} healed, {} removed\n", counted(report.healed, "replica"), with_commas(report.removed)));
   if (report.repaired()) return;
-  throw Error(ErrorCode::kDataLoss,
-              fmt::format("{} lost, and {} left; bring every host up and repair again, or put what is lost again",
-                          counted(report.lost, "artifact"), counted(report.problems.size(), "problem")));
+  throw Error(ErrorCode::kDataLoss, fmt::format("{} lost, and {} left; bring every host up and repair again; what a get still puts "
+                                                "together from several replicas can be put again",
+                                                counted(report.lost, "artifact"), counted(report.problems.size(), "problem")));
 }
 
 CLI::App& add_command(CLI::App& artifact, const std::string& name, const std::string& help,
@@ -308,7 +313,8 @@ void add_artifact_commands(CLI::App& app) {
   const auto flags = std::make_shared<ArtifactFlags>();
 
   CLI::App& init_command = add_command(artifact, "init", "Make a store", flags);
-  init_command.add_option("--host", flags->hosts, "A host: ID[:WEIGHT[:ZONE]][=FOLDER]; repeat it for more")
+  init_command
+      .add_option("--host", flags->hosts, "A host: ID[:WEIGHT[:ZONE]][=FOLDER], without FOLDER in ROOT/ID; repeat it for more")
       ->allow_extra_args(false)
       ->required();
   init_command.add_option("--replicas", flags->replicas, "Hosts that hold each artifact")

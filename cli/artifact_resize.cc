@@ -46,7 +46,17 @@ ArtifactLayout changed(const ArtifactLayout& now, const ResizeFlags& flags) {
     if (equals == std::string::npos) throw CLI::ValidationError("--weight '" + text + "': expected ID=WEIGHT");
     host_of(text.substr(0, equals))->node.weight = parse_weight(text.substr(equals + 1), text);
   }
-  for (const std::string& text : flags.add) next.hosts.push_back(parse_artifact_host(text));
+  for (const std::string& text : flags.add) {
+    const ArtifactLayout::Host added = parse_artifact_host(text);
+    const auto is_it = [&](const ArtifactLayout::Host& host) { return host.node.id == added.node.id; };
+    if (std::ranges::any_of(now.hosts, is_it)) {
+      throw Error(ErrorCode::kAlreadyExists,
+                  "host '" + display_key(added.node.id) +
+                      "' is in the store already; to give it another folder, remove it in a resize of its own, "
+                      "and then add it");
+    }
+    next.hosts.push_back(added);
+  }
   if (flags.replicas > 0) next.replicas = flags.replicas;
   if (next.hosts.empty()) throw CLI::ValidationError("no host would be left; add one, or keep one");
   return next;
@@ -77,7 +87,7 @@ Json json_of(const MoveReport& report) {
 
 void print_report(const MoveReport& report, const ResizeFlags& flags) {
   if (flags.json) return print_json(json_of(report));
-  Table table({{"host"}, {"in", Align::kRight}, {"out", Align::kRight}, {"dropped", Align::kRight}});
+  Table table({{"host"}, {"received", Align::kRight}, {"sent", Align::kRight}, {"dropped", Align::kRight}});
   for (const NodeFlow& node : report.nodes) {
     table.add_row({display_key(node.id), with_commas(node.copied_in), with_commas(node.copied_out), with_commas(node.dropped)});
   }
@@ -220,7 +230,8 @@ void add_artifact_resize(CLI::App& artifact) {
   CLI::App& command = *artifact.add_subcommand(
       "resize", "Add, remove or re-weight hosts, and move what that moves; without changes: go on with a resize that was stopped");
   command.add_option("ROOT", flags->root, "The store's folder, which holds cluster.json")->required();
-  command.add_option("--add", flags->add, "A new host: ID[:WEIGHT[:ZONE]][=FOLDER]; repeat it for more")->allow_extra_args(false);
+  command.add_option("--add", flags->add, "A new host: ID[:WEIGHT[:ZONE]][=FOLDER], without FOLDER in ROOT/ID; repeat it for more")
+      ->allow_extra_args(false);
   command.add_option("--remove", flags->remove, "A host that leaves; repeat it for more")->allow_extra_args(false);
   command.add_option("--weight", flags->weights, "Another weight of a host: ID=WEIGHT; repeat it for more")
       ->allow_extra_args(false);

@@ -198,7 +198,9 @@ class Resize(ArtifactResizeTest):
         self.failed(1, ["no host 'x'"], "resize", "--remove", "x")
         self.failed(2, ["ID=WEIGHT"], "resize", "--weight", "a")
         self.failed(2, ["no host would be left"], "resize", "--remove", "a", "--remove", "b", "--remove", "c")
-        self.failed(1, ["'a'"], "resize", "--add", "a")
+        self.failed(1, ["'a'", "already"], "resize", "--add", "a")
+        self.failed(1, ["'a'", "already"], "resize", "--remove", "a", "--add", "a=" + os.path.join(self.folder, "other"))
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "other")))
         self.check_all(["a", "b", "c"])
 
 
