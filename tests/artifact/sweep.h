@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ inline const std::vector<std::string>& sweep_hosts() {
   static const std::vector<std::string> ids{"a", "b", "c"};
   return ids;
 }
+
+inline void PrintTo(const Story& story, std::ostream* out) { *out << story.name; }
 
 /// More than a chunk, so that there are steps between chunks.
 inline Bytes big(std::uint64_t seed) { return content_of(seed, kArtifactChunkBytes + 99); }
