@@ -77,7 +77,7 @@ void DemoStory::fill(const DemoFigures& figures) {
   line(fmt::format("{} words in {}: {} words/s, {} indexes of type {}", with_commas(figures.keys), duration_text(figures.fill_seconds),
                    with_commas(static_cast<std::uint64_t>(static_cast<double>(figures.keys) / figures.fill_seconds)), figures.shards,
                    figures.index));
-  line(fmt::format("on the same nodes, the embeddings in a cache (1 copy) and in {}, {} in all ({})", counted(figures.artifacts, "file", "files"),
+  line(fmt::format("on the same nodes: embeddings in a cache (1 copy), and in {}, {} in all ({})", counted(figures.artifacts, "file", "files"),
                    bytes_text(static_cast<double>(figures.artifact_bytes)), counted(figures.replicas, "copy each", "copies each")));
 }
 
