@@ -45,7 +45,9 @@ void DemoStory::say(const std::string& text) {
 
 void DemoStory::line(const std::string& text) { say(text.empty() ? "\n" : "   " + text + "\n"); }
 
-void DemoStory::section(const std::string& heading) { say("\n" + style_.heading(fmt::format("{}  {}", ++sections_, heading)) + "\n\n"); }
+void DemoStory::section(const std::string& heading) {
+  say("\n" + style_.heading(fmt::format("{}  {}", ++sections_, heading)) + "\n\n");
+}
 
 void DemoStory::check(bool holds, const std::string& about, const std::string& text) {
   line((holds ? style_.good("✓") : style_.bad("✗")) + fmt::format(" {:<9} ", about) + (holds ? text : style_.bad(text)));
@@ -59,26 +61,31 @@ void DemoStory::title(const DemoFigures& figures) {
 
 void DemoStory::ring(const RingStats& stats, const RingOptions& options) {
   section("The ring: who owns what");
-  line(fmt::format("A key belongs to the next virtual node clockwise. Each shard has {} of them.", options.virtual_nodes_per_weight));
+  line(fmt::format("A key belongs to the next virtual node clockwise. Each shard has {} of them.",
+                   options.virtual_nodes_per_weight));
   line("");
   double widest = 0;
   for (const NodeShare& node : stats.nodes) widest = std::max(widest, node.share);
   Table table({{"shard"}, {""}, {"first copies", Align::kRight}, {"all copies", Align::kRight}});
   for (const NodeShare& node : stats.nodes) {
-    table.add_row({node.id, style_.accent(share_bar(node.share / widest, kBarColumns)), percent(node.share), percent(node.replica_share)});
+    table.add_row(
+        {node.id, style_.accent(share_bar(node.share / widest, kBarColumns)), percent(node.share), percent(node.replica_share)});
   }
   say(table.to_string(3));
   line("");
-  line(fmt::format("Shares spread by {} around fair ones; chance alone gives {}.", percent(stats.stddev), percent(stats.theory_stddev)));
+  line(fmt::format("Shares spread by {} around fair ones; chance alone gives {}.", percent(stats.stddev),
+                   percent(stats.theory_stddev)));
 }
 
 void DemoStory::fill(const DemoFigures& figures) {
   section("Fill");
-  line(fmt::format("{} words in {}: {} words/s, {} indexes of type {}", with_commas(figures.keys), duration_text(figures.fill_seconds),
-                   with_commas(static_cast<std::uint64_t>(static_cast<double>(figures.keys) / figures.fill_seconds)), figures.shards,
-                   figures.index));
-  line(fmt::format("on the same nodes: embeddings in a cache (1 copy), and in {}, {} in all ({})", counted(figures.artifacts, "file", "files"),
-                   bytes_text(static_cast<double>(figures.artifact_bytes)), counted(figures.replicas, "copy each", "copies each")));
+  line(fmt::format("{} words in {}: {} words/s, {} indexes of type {}", with_commas(figures.keys),
+                   duration_text(figures.fill_seconds),
+                   with_commas(static_cast<std::uint64_t>(static_cast<double>(figures.keys) / figures.fill_seconds)),
+                   figures.shards, figures.index));
+  line(fmt::format("on the same nodes: embeddings in a cache (1 copy), and in {} ({}, {})",
+                   counted(figures.artifacts, "file", "files"), bytes_text(static_cast<double>(figures.artifact_bytes)),
+                   counted(figures.replicas, "copy each", "copies each")));
 }
 
 void DemoStory::search(const std::vector<Neighborhood>& words, const DemoFigures& figures) {
@@ -121,13 +128,15 @@ void DemoStory::plan(const std::string& change, const RebalancePlan& plan, const
   const auto copies = [&](double fraction) {
     return fraction > 0 ? with_commas(static_cast<std::uint64_t>(std::lround(fraction * pairs))) : std::string("-");
   };
-  Table table({{"shard"}, {""}, {"before", Align::kRight}, {"after", Align::kRight}, {"in", Align::kRight}, {"out", Align::kRight}});
+  Table table(
+      {{"shard"}, {""}, {"before", Align::kRight}, {"after", Align::kRight}, {"in", Align::kRight}, {"out", Align::kRight}});
   for (const NodeChange& node : stats.ring.nodes) {
     const double share = share_of(before, node.id);
     const ChangeBar bar = change_bar(node, share, widest);
-    table.add_row({node.id,
-                   style_.accent(repeated("█", bar.keeps)) + style_.good(repeated("▓", bar.takes)) + style_.faint(repeated("░", bar.gives)),
-                   percent(share), percent(share_of(after, node.id)), copies(node.gained), copies(node.lost)});
+    table.add_row(
+        {node.id,
+         style_.accent(repeated("█", bar.keeps)) + style_.good(repeated("▓", bar.takes)) + style_.faint(repeated("░", bar.gives)),
+         percent(share), percent(share_of(after, node.id)), copies(node.gained), copies(node.lost)});
   }
   say(table.to_string(3));
   line(style_.faint("█ stays  ▓ comes  ░ goes; in and out: copies, as planned"));
@@ -137,12 +146,13 @@ void DemoStory::plan(const std::string& change, const RebalancePlan& plan, const
 
 void DemoStory::resize(const ResizeFigures& resize, double recall_before) {
   const ResizeReport& report = resize.report;
-  check(report.outcome == ResizeOutcome::kCompleted, "moved",
-        fmt::format("{} in {} ({}); {} more came with live writes", counted(report.moved, "copy", "copies"),
-                    duration_text(report.seconds), bytes_text(static_cast<double>(report.bytes)), with_commas(report.already_there)));
+  check(
+      report.outcome == ResizeOutcome::kCompleted, "moved",
+      fmt::format("{} in {} ({}); {} more came with live writes", counted(report.moved, "copy", "copies"),
+                  duration_text(report.seconds), bytes_text(static_cast<double>(report.bytes)), with_commas(report.already_there)));
   if (!report.message.empty()) line(fmt::format("  {}: {}", to_string(report.outcome), report.message));
-  check(report.lost == 0, "verified", fmt::format("{} at the new owners, before any old copy was dropped: {} lost",
-                                                  with_commas(report.verified), report.lost));
+  check(report.lost == 0, "verified",
+        fmt::format("{} at the new owners, before any old copy was dropped: {} lost", with_commas(report.verified), report.lost));
   const SearchFigures& during = resize.during;
   check(during.incomplete == 0 && during.duplicates == 0 && during.wrong == 0, "searches",
         fmt::format("{} meanwhile: {} incomplete, {} doubled, {} wrong; p99 {} (quiet: {})", with_commas(during.searches),
@@ -168,12 +178,14 @@ void DemoStory::resize(const ResizeFigures& resize, double recall_before) {
 
 void DemoStory::proof(const Proof& proof, double recall_before) {
   const VerifyReport& cluster = proof.cluster;
-  check(cluster.ok(), "owners",
-        fmt::format("{} in {}: {} on a wrong shard; {} of {} arc digests differ", counted(cluster.keys, "key", "keys"),
-                    counted(cluster.copies, "copy", "copies"), cluster.strangers, cluster.arcs_differing, with_commas(cluster.arcs)));
+  check(
+      cluster.ok(), "owners",
+      fmt::format("{} in {}: {} on a wrong shard; {} of {} arc digests differ", counted(cluster.keys, "key", "keys"),
+                  counted(cluster.copies, "copy", "copies"), cluster.strangers, cluster.arcs_differing, with_commas(cluster.arcs)));
   const OracleComparison& oracle = proof.oracle;
-  check(oracle.ok(), "content", fmt::format("{} read: {} missing, {} wrong; {} erased: {} back", counted(oracle.live, "key", "keys"),
-                                            oracle.missing, oracle.wrong, with_commas(oracle.erased), oracle.resurrected));
+  check(oracle.ok(), "content",
+        fmt::format("{} read: {} missing, {} wrong; {} erased: {} back", counted(oracle.live, "key", "keys"), oracle.missing,
+                    oracle.wrong, with_commas(oracle.erased), oracle.resurrected));
   check(proof.probe.recall >= recall_before - kRecallTolerance && proof.probe.coverage >= 1, "recall",
         fmt::format("{} at 10, at first {}", recall_text(proof.probe.recall), recall_text(recall_before)));
 }
@@ -221,16 +233,17 @@ void DemoStory::summary(const DemoFigures& figures) {
                  duration_text(figures.fill_seconds)});
   for (const ResizeFigures& resize : figures.resizes) {
     table.add_row({resize.change, percent(resize.report.moved_fraction, 2), percent(resize.report.lower_bound_fraction, 2),
-                   percent(resize.plan.ring.ideal_fraction, 2), with_commas(resize.report.moved), with_commas(resize.report.verified),
-                   std::to_string(resize.lost()), std::to_string(resize.duplicated()), recall_text(resize.proof.probe.recall),
-                   duration_text(resize.report.seconds)});
+                   percent(resize.plan.ring.ideal_fraction, 2), with_commas(resize.report.moved),
+                   with_commas(resize.report.verified), std::to_string(resize.lost()), std::to_string(resize.duplicated()),
+                   recall_text(resize.proof.probe.recall), duration_text(resize.report.seconds)});
   }
   const ShardDownFigures& down = figures.shard_down;
   table.add_row({down.shard + " down", "", "", "", "", "", "", "", recall_text(down.probe.recall), ""});
   const CopyCounts& caught_up = down.sync.copy;
   table.add_row({down.shard + " back", "", "", "", with_commas(caught_up.copied + caught_up.copied_tombstones),
-                 with_commas(caught_up.verified), std::to_string(down.proof.oracle.missing), std::to_string(down.proof.cluster.strangers),
-                 recall_text(down.proof.probe.recall), duration_text(down.sync_seconds)});
+                 with_commas(caught_up.verified), std::to_string(down.proof.oracle.missing),
+                 std::to_string(down.proof.cluster.strangers), recall_text(down.proof.probe.recall),
+                 duration_text(down.sync_seconds)});
   say(table.to_string(3));
   line(style_.faint("moved, minimum and ideal: of all copies; what live writes brought is not copied again."));
   line("");
