@@ -188,7 +188,7 @@ class ArtifactDistributor {
   /// be sent.
   bool copy(std::string_view name, std::string_view from, std::string_view to,
             const std::function<void(std::uint64_t bytes)>& step = {});
-  /// Removes every version of `name` at `host` if each of `keepers` holds the newest one whole; returns whether.
+  /// Removes every version of `name` at `host` if each of `keepers` holds one at least as new as its newest, whole; returns whether.
   bool drop(std::string_view name, std::string_view host, std::span<const std::string> keepers);
 
  private:

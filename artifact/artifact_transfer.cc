@@ -126,6 +126,27 @@ bool copy(ArtifactStore& store, std::string_view name, std::string_view from_id,
   }
 }
 
+namespace {
+
+/// Throws unless `keeper` holds a version at least as new as `info`, whole. Looks again when that is superseded meanwhile.
+void require_as_new(ArtifactHost& keeper, const ArtifactInfo& info) {
+  for (int tries = 0;; ++tries) {
+    const auto versions = versions_at(keeper, info.name);
+    if (versions.empty() || versions.front().version < info.version)
+      throw Error(ErrorCode::kNotFound, keeper.id() + ": it has no version of '" + display_key(info.name) + "' that is as new");
+    if (versions.front().kind == ArtifactKind::kDamaged)
+      throw Error(ErrorCode::kDataLoss, keeper.id() + ": its manifest of " + versioned(versions.front()) + " is damaged");
+    try {
+      read_whole(keeper, versions.front());
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound || tries == 100) throw;
+    }
+  }
+}
+
+}  // namespace
+
 bool drop(ArtifactStore& store, std::string_view name, std::string_view host_id, std::span<const std::string> keepers) {
   const ArtifactSnapshotPtr snapshot = store.membership.pin();
   const HostPtr host = find_host(*snapshot, host_id);
@@ -135,22 +156,18 @@ bool drop(ArtifactStore& store, std::string_view name, std::string_view host_id,
   }
   const auto held = versions_at(*host, name);
   if (held.empty()) return true;
+  if (keepers.empty()) return false;
   HostList keeping;
   for (const std::string& keeper : keepers) keeping.push_back(find_host(*snapshot, keeper));
-  const auto answers = ask(keeping, name);
-  for (const HostAnswer& answer : answers) {
-    if (answer.failure) throw Error(answer.failure->code, answer.host->id() + ": " + answer.failure->message);
+  const auto refused = side_by_side(keeping.size(), [&](std::size_t i) { require_as_new(*keeping[i], held.front()); });
+  bool vouched = true;
+  for (const std::exception_ptr& failure : refused) {
+    if (failure == nullptr) continue;
+    const HostFailure why = describe(failure);
+    if (why.code != ErrorCode::kNotFound && why.code != ErrorCode::kDataLoss) std::rethrow_exception(failure);
+    vouched = false;
   }
-  const auto newest = newest_of(answers);
-  if (!newest || newest->kind == ArtifactKind::kDamaged || newest->version < held.front().version) return false;
-  for (const HostPtr& keeper : keeping) {
-    try {
-      read_whole(*keeper, *newest);
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kDataLoss) return false;
-      throw;
-    }
-  }
+  if (!vouched) return false;
   // The oldest first: the newest must not go while an older one is left to be taken for it.
   for (auto version = held.rbegin(); version != held.rend(); ++version)
     on_host(*host, [&] { host->remove(name, version->version); });
