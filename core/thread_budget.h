@@ -23,6 +23,20 @@ class ThreadLease {
 
  private:
   std::size_t threads_;
+  std::size_t taken_;
+};
+
+/// While it lives, the calling thread is one of those that a ThreadLease has been given: a lease that it takes in turn, for a part
+/// of its own work, counts it once.
+class LeasedThread {
+ public:
+  LeasedThread() noexcept;
+  ~LeasedThread();
+  LeasedThread(const LeasedThread&) = delete;
+  LeasedThread& operator=(const LeasedThread&) = delete;
+
+ private:
+  bool before_;
 };
 
 }  // namespace annulus

@@ -8,7 +8,7 @@
 
 #include "index/codec.h"
 #include "index/faiss_support.h"
-#include "index/vector_index.h"
+#include "index/search_types.h"
 
 namespace faiss {
 struct IndexIVF;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "index/distance.h"
 #include "index/row_store.h"
@@ -21,11 +22,25 @@ class FlatStore final : public RowStore {
 
   RowPolicy policy() const noexcept override { return RowPolicy::kDense; }
 
-  void put(std::span<const Row> rows, const float* vectors) override {
+  void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) override {
     const std::size_t end = rows.empty() ? 0 : std::max<std::size_t>(count(), *std::max_element(rows.begin(), rows.end()) + 1);
-    if (end > count()) resize(end);
-    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(vectors + i * d_, d_, row_at(rows[i]));
+    if (end * d_ * sizeof(float) > index_.codes.capacity()) {
+      std::vector<std::uint8_t> grown;
+      grown.reserve(std::max(end * d_ * sizeof(float), index_.codes.capacity() + index_.codes.capacity() / 2));
+      grown = index_.codes;
+      alone([&] { index_.codes.swap(grown); });
+    }
+    static_cast<void>(vectors);
   }
+
+  void commit(std::span<const Row> rows, const float* vectors) override {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i] >= count()) resize(std::size_t{rows[i]} + 1);
+      std::copy_n(vectors + i * d_, d_, row_at(rows[i]));
+    }
+  }
+
+  void abandon() noexcept override {}
 
   void remove(Row row) override {
     const Row last = static_cast<Row>(count() - 1);
@@ -35,19 +50,12 @@ class FlatStore final : public RowStore {
 
   const float* vector(Row row, float*) const override { return index_.get_xb() + std::size_t{row} * d_; }
 
-  std::size_t search(const RowQuery& query, Candidate* out) const override {
-    TopK nearest({out, query.k}, query.order);
-    std::array<float, 256> found;
-    for (std::size_t begin = 0; begin < count(); begin += found.size()) {
-      const std::size_t n = std::min(found.size(), count() - begin);
-      distances(metric_, query.query, index_.get_xb() + begin * d_, n, d_, d_, found.data());
-      for (std::size_t i = 0; i < n; ++i) {
-        const Row row = static_cast<Row>(begin + i);
-        if (nearest.admits(found[i]) && query.accepts(row)) nearest.push({query.rows.id(row), found[i]});
-      }
+  void search(const RowSearch& search, Candidate* out, std::size_t* counts) const override {
+    for (std::size_t i = 0; i < search.batch.size(); ++i) {
+      TopK nearest({out + i * search.k, search.k}, search.order);
+      scan(search, search.batch.query(i), search.bounds.empty() ? nullptr : &search.bounds[i], nearest);
+      counts[i] = nearest.finish().size();
     }
-    query.work.distances += count();
-    return nearest.finish().size();
   }
 
   std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const override {
@@ -73,6 +81,21 @@ class FlatStore final : public RowStore {
   }
 
  private:
+  void scan(const RowSearch& search, const float* query, SharedBound* bound, TopK& nearest) const {
+    std::array<float, 256> found;
+    for (std::size_t begin = 0; begin < count(); begin += found.size()) {
+      const std::size_t n = std::min(found.size(), count() - begin);
+      distances(metric_, query, index_.get_xb() + begin * d_, n, d_, d_, found.data());
+      const float farthest = bound == nullptr ? std::numeric_limits<float>::infinity() : bound->get();
+      for (std::size_t i = 0; i < n; ++i) {
+        const Row row = static_cast<Row>(begin + i);
+        if (found[i] <= farthest && nearest.admits(found[i]) && search.accepts(row)) nearest.push({search.rows.id(row), found[i]});
+      }
+      if (bound != nullptr && nearest.full()) bound->lower(nearest.farthest());
+    }
+    search.work.distances += count();
+  }
+
   std::size_t count() const noexcept { return static_cast<std::size_t>(index_.ntotal); }
   float* row_at(Row row) noexcept { return index_.get_xb() + std::size_t{row} * d_; }
 

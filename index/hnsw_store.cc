@@ -19,15 +19,15 @@ namespace {
 
 class LiveRows final : public RowNames {
  public:
-  explicit LiveRows(const RowQuery& query) noexcept : query_(query) {}
+  explicit LiveRows(const RowSearch& search) noexcept : search_(search) {}
   bool name(Row row, VectorId& id) const override {
-    if (!query_.accepts(row)) return false;
-    id = query_.rows.id(row);
+    if (!search_.accepts(row)) return false;
+    id = search_.rows.id(row);
     return true;
   }
 
  private:
-  const RowQuery& query_;
+  const RowSearch& search_;
 };
 
 class FloatDistances final : public RowDistances {
@@ -73,11 +73,15 @@ class HnswStore final : public RowStore {
 
   RowPolicy policy() const noexcept override { return RowPolicy::kAppend; }
 
-  void put(std::span<const Row> rows, const float* vectors) override {
+  void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) override {
     // Levels follow from the seed and the row alone, so that a saved and loaded index grows on like the one that was saved.
     index_->hnsw.rng = faiss::RandomGenerator(faiss_seed(spec_.seed, count() + 1));
-    with_faiss("adding to an HNSW", [&] { index_->add(static_cast<std::int64_t>(rows.size()), vectors); });
+    alone([&] { with_faiss("adding to an HNSW", [&] { index_->add(static_cast<std::int64_t>(rows.size()), vectors); }); });
   }
+
+  void commit(std::span<const Row>, const float*) override {}
+
+  void abandon() noexcept override {}
 
   void remove(Row) override {}
 
@@ -87,26 +91,8 @@ class HnswStore final : public RowStore {
     return buffer;
   }
 
-  std::size_t search(const RowQuery& query, Candidate* out) const override {
-    if (query.rows.live() == 0) return 0;
-    ScratchLease scratch;
-    const auto ef = static_cast<std::size_t>(query.params.ef.value_or(spec_.ef));
-    scratch->pool.resize(std::min(std::max(ef, query.k), query.rows.live()));
-    TopK pool(scratch->pool, query.order);
-    if (parsed_.coding == Coding::kFloat) {
-      FloatDistances to_query(spec_.metric, query.query, floats(), spec_.dimension);
-      query.work.distances += walk_graph(index_->hnsw, count(), to_query, LiveRows(query), *scratch, pool);
-    } else {
-      CodeDistances to_query(spec_.metric, query.query, scalar());
-      query.work.distances += walk_graph(index_->hnsw, count(), to_query, LiveRows(query), *scratch, pool);
-    }
-    const std::size_t found = pool.size();
-    if (found < std::min(query.k, query.rows.live())) return scan(query, *scratch, out);
-    const std::span<Candidate> near = pool.finish();
-    if (parsed_.coding != Coding::kFloat) refine(query, *scratch, near);
-    const std::size_t n = std::min(found, query.k);
-    std::copy_n(near.begin(), n, out);
-    return n;
+  void search(const RowSearch& search, Candidate* out, std::size_t* counts) const override {
+    for (std::size_t i = 0; i < search.batch.size(); ++i) counts[i] = search_one(search, search.batch.query(i), out + i * search.k);
   }
 
   std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const override {
@@ -119,7 +105,7 @@ class HnswStore final : public RowStore {
     std::vector<Row> dense(rows.size());
     std::iota(dense.begin(), dense.end(), Row{0});
     // int8 codes stay what they are: a code that came from a float decodes into its own interval of the scale.
-    if (!dense.empty()) copy->put(dense, vectors.data());
+    if (!dense.empty()) copy->stage(dense, vectors.data(), [](const std::function<void()>& step) { step(); });
     return copy;
   }
 
@@ -163,27 +149,49 @@ class HnswStore final : public RowStore {
     decoder_.reset(scalar().sq.select_quantizer());
   }
 
-  float exact(const RowQuery& query, Row row, SearchScratch& scratch) const {
+  std::size_t search_one(const RowSearch& search, const float* query, Candidate* out) const {
+    if (search.rows.live() == 0) return 0;
+    ScratchLease scratch;
+    const auto ef = static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef));
+    scratch->pool.resize(std::min(std::max(ef, search.k), search.rows.live()));
+    TopK pool(scratch->pool, search.order);
+    if (parsed_.coding == Coding::kFloat) {
+      FloatDistances to_query(spec_.metric, query, floats(), spec_.dimension);
+      search.work.distances += walk_graph(index_->hnsw, count(), to_query, LiveRows(search), *scratch, pool);
+    } else {
+      CodeDistances to_query(spec_.metric, query, scalar());
+      search.work.distances += walk_graph(index_->hnsw, count(), to_query, LiveRows(search), *scratch, pool);
+    }
+    const std::size_t found = pool.size();
+    if (found < std::min(search.k, search.rows.live())) return scan(search, query, *scratch, out);
+    const std::span<Candidate> near = pool.finish();
+    if (parsed_.coding != Coding::kFloat) refine(search, query, *scratch, near);
+    const std::size_t n = std::min(found, search.k);
+    std::copy_n(near.begin(), n, out);
+    return n;
+  }
+
+  float exact(const float* query, Row row, SearchScratch& scratch) const {
     scratch.decoded.resize(spec_.dimension);
-    return distance(spec_.metric, query.query, vector(row, scratch.decoded.data()), spec_.dimension);
+    return distance(spec_.metric, query, vector(row, scratch.decoded.data()), spec_.dimension);
   }
 
   /// Replaces the walk's distances to codes by exact ones to what they decode to, and sorts again.
-  void refine(const RowQuery& query, SearchScratch& scratch, std::span<Candidate> near) const {
-    for (Candidate& candidate : near) candidate.distance = exact(query, *query.rows.find(candidate.id), scratch);
-    query.work.distances += near.size();
-    std::sort(near.begin(), near.end(), NearerThan{query.order});
+  void refine(const RowSearch& search, const float* query, SearchScratch& scratch, std::span<Candidate> near) const {
+    for (Candidate& candidate : near) candidate.distance = exact(query, *search.rows.find(candidate.id), scratch);
+    search.work.distances += near.size();
+    std::sort(near.begin(), near.end(), NearerThan{search.order});
   }
 
   /// All live rows: for when the graph does not lead to enough of those that the filter accepts.
-  std::size_t scan(const RowQuery& query, SearchScratch& scratch, Candidate* out) const {
-    ++query.work.exact_scans;
-    TopK nearest({out, query.k}, query.order);
+  std::size_t scan(const RowSearch& search, const float* query, SearchScratch& scratch, Candidate* out) const {
+    ++search.work.exact_scans;
+    TopK nearest({out, search.k}, search.order);
     for (std::size_t i = 0; i < count(); ++i) {
       const Row row = static_cast<Row>(i);
-      if (!query.accepts(row)) continue;
-      nearest.push({query.rows.id(row), exact(query, row, scratch)});
-      ++query.work.distances;
+      if (!search.accepts(row)) continue;
+      nearest.push({search.rows.id(row), exact(query, row, scratch)});
+      ++search.work.distances;
     }
     return nearest.finish().size();
   }

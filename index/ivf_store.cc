@@ -32,22 +32,36 @@ class IvfStore final : public RowStore {
 
   RowPolicy policy() const noexcept override { return RowPolicy::kReuse; }
 
-  void put(std::span<const Row> rows, const float* vectors) override {
+  void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) override {
     const auto n = static_cast<std::int64_t>(rows.size());
-    std::vector<std::int64_t> lists(rows.size());
+    abandon();
+    staged_lists_.resize(rows.size());
     SearchWork work;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       Candidate nearest;
       codec_.nearest_lists(vectors + i * spec_.dimension, {&nearest, 1}, work);
-      lists[i] = static_cast<std::int64_t>(nearest.id);
+      staged_lists_[i] = static_cast<std::int64_t>(nearest.id);
     }
-    std::vector<std::uint8_t> codes(rows.size() * index_->code_size);
-    with_faiss("encoding vectors", [&] { index_->encode_vectors(n, vectors, lists.data(), codes.data()); });
-    if (!rows.empty()) places_.resize(std::max<std::size_t>(places_.size(), *std::max_element(rows.begin(), rows.end()) + 1));
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (places_[rows[i]].list != kNowhere) take_out(rows[i]);
-      append(rows[i], static_cast<std::size_t>(lists[i]), codes.data() + i * index_->code_size);
+    staged_codes_.resize(rows.size() * index_->code_size);
+    with_faiss("encoding vectors", [&] { index_->encode_vectors(n, vectors, staged_lists_.data(), staged_codes_.data()); });
+    if (!rows.empty()) {
+      const std::size_t end = std::max<std::size_t>(places_.size(), *std::max_element(rows.begin(), rows.end()) + 1);
+      alone([&] { places_.resize(end); });
     }
+  }
+
+  void commit(std::span<const Row> rows, const float*) override {
+    for (const Row row : rows) {
+      if (places_[row].list != kNowhere) take_out(row);
+      append(row, static_cast<std::size_t>(staged_lists_[next_]), staged_codes_.data() + next_ * index_->code_size);
+      ++next_;
+    }
+  }
+
+  void abandon() noexcept override {
+    staged_lists_.clear();
+    staged_codes_.clear();
+    next_ = 0;
   }
 
   void remove(Row row) override { take_out(row); }
@@ -66,26 +80,8 @@ class IvfStore final : public RowStore {
     return buffer;
   }
 
-  std::size_t search(const RowQuery& query, Candidate* out) const override {
-    ScratchLease scratch;
-    const auto nprobe = static_cast<std::size_t>(query.params.nprobe.value_or(spec_.nprobe));
-    scratch->pool.resize(std::min(nprobe, parsed_.nlist));
-    const std::span<const Candidate> lists(scratch->pool.data(), codec_.nearest_lists(query.query, scratch->pool, query.work));
-    TopK nearest({out, query.k}, query.order);
-    if (parsed_.coding == Coding::kFloat) {
-      for (const Candidate& list : lists) scan_floats(query, static_cast<std::size_t>(list.id), nearest);
-      return nearest.finish().size();
-    }
-    with_faiss("scanning lists", [&] { scan_codes(query, lists, nearest); });
-    const std::span<Candidate> near = nearest.finish();
-    scratch->decoded.resize(spec_.dimension);
-    for (Candidate& candidate : near) {
-      const float* stored = vector(*query.rows.find(candidate.id), scratch->decoded.data());
-      candidate.distance = distance(spec_.metric, query.query, stored, spec_.dimension);
-    }
-    query.work.distances += near.size();
-    std::sort(near.begin(), near.end(), NearerThan{query.order});
-    return near.size();
+  void search(const RowSearch& search, Candidate* out, std::size_t* counts) const override {
+    for (std::size_t i = 0; i < search.batch.size(); ++i) counts[i] = search_one(search, i, out + i * search.k);
   }
 
   std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const override {
@@ -167,28 +163,49 @@ class IvfStore final : public RowStore {
     --index_->ntotal;
   }
 
-  void scan_floats(const RowQuery& query, std::size_t list, TopK& nearest) const {
+  std::size_t search_one(const RowSearch& search, std::size_t number, Candidate* out) const {
+    const float* query = search.batch.query(number);
+    const std::span<const Candidate> lists = search.batch.lists(number);
+    TopK nearest({out, search.k}, search.order);
+    if (parsed_.coding == Coding::kFloat) {
+      for (const Candidate& list : lists) scan_floats(search, query, static_cast<std::size_t>(list.id), nearest);
+      return nearest.finish().size();
+    }
+    with_faiss("scanning lists", [&] { scan_codes(search, query, lists, nearest); });
+    const std::span<Candidate> near = nearest.finish();
+    ScratchLease scratch;
+    scratch->decoded.resize(spec_.dimension);
+    for (Candidate& candidate : near) {
+      const float* stored = vector(*search.rows.find(candidate.id), scratch->decoded.data());
+      candidate.distance = distance(spec_.metric, query, stored, spec_.dimension);
+    }
+    search.work.distances += near.size();
+    std::sort(near.begin(), near.end(), NearerThan{search.order});
+    return near.size();
+  }
+
+  void scan_floats(const RowSearch& search, const float* query, std::size_t list, TopK& nearest) const {
     const std::size_t size = lists().list_size(list);
     const std::size_t d = spec_.dimension;
     const std::int64_t* rows = lists().get_ids(list);
     std::array<float, 256> found;
     for (std::size_t begin = 0; begin < size; begin += found.size()) {
       const std::size_t n = std::min(found.size(), size - begin);
-      distances(spec_.metric, query.query, floats(list) + begin * d, n, d, d, found.data());
+      distances(spec_.metric, query, floats(list) + begin * d, n, d, d, found.data());
       for (std::size_t i = 0; i < n; ++i) {
         const Row row = static_cast<Row>(rows[begin + i]);
-        if (nearest.admits(found[i]) && query.accepts(row)) nearest.push({query.rows.id(row), found[i]});
+        if (nearest.admits(found[i]) && search.accepts(row)) nearest.push({search.rows.id(row), found[i]});
       }
     }
-    query.work.distances += size;
+    search.work.distances += size;
   }
 
-  void scan_codes(const RowQuery& query, std::span<const Candidate> chosen, TopK& nearest) const {
+  void scan_codes(const RowSearch& search, const float* query, std::span<const Candidate> chosen, TopK& nearest) const {
     // FAISS's scanner speaks its metric: larger is nearer for inner products.
     const float sign = spec_.metric == Metric::kL2 ? 1.0F : -1.0F;
     const std::unique_ptr<faiss::InvertedListScanner> scanner(
         static_cast<const faiss::IndexIVF&>(*index_).get_InvertedListScanner());
-    scanner->set_query(query.query);
+    scanner->set_query(query);
     for (const Candidate& choice : chosen) {
       const auto list = static_cast<std::size_t>(choice.id);
       const std::size_t size = lists().list_size(list);
@@ -200,9 +217,9 @@ class IvfStore final : public RowStore {
         const float value = sign * scanner->distance_to_code(codes + i * index_->code_size);
         const float at = std::isnan(value) ? std::numeric_limits<float>::infinity() : value;
         const Row row = static_cast<Row>(rows[i]);
-        if (nearest.admits(at) && query.accepts(row)) nearest.push({query.rows.id(row), at});
+        if (nearest.admits(at) && search.accepts(row)) nearest.push({search.rows.id(row), at});
       }
-      query.work.distances += size;
+      search.work.distances += size;
     }
   }
 
@@ -212,6 +229,9 @@ class IvfStore final : public RowStore {
   std::unique_ptr<faiss::IndexIVF> index_;
   std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 residuals; points into index_
   std::vector<Place> places_;                                    ///< by row
+  std::vector<std::int64_t> staged_lists_;                       ///< of the rows that are staged, in their order
+  std::vector<std::uint8_t> staged_codes_;
+  std::size_t next_ = 0;  ///< the staged row that is committed next
 };
 
 }  // namespace

@@ -18,17 +18,27 @@ enum class RowPolicy {
   kReuse,   ///< overwritten in place; on erase free, and reused
 };
 
-/// One search of one query, as a store sees it. `rows` gives ids and states.
-struct RowQuery {
-  const float* query;  ///< d floats
+/// Whose distances a search returns.
+enum class SearchPhase {
+  kCandidates,  ///< those that it searches by
+  kAnswers,     ///< exact ones, of stored vectors
+};
+
+/// A search of a batch of queries, as a store sees it. `rows` gives ids and states.
+struct RowSearch {
+  const QueryBatch& batch;
   std::size_t k;
-  const SearchParams& params;
+  SearchPhase phase;
   const Filter* filter;
   const TieOrder* order;
+  std::span<SharedBound> bounds;  ///< none, or one a query
   const RowTable& rows;
   SearchWork& work;
 
-  bool accepts(Row row) const { return rows.is_live(row) && (filter == nullptr || filter->accept(rows.id(row))); }
+  /// Rows that are staged have numbers beyond rows.rows().
+  bool accepts(Row row) const {
+    return row < rows.rows() && rows.is_live(row) && (filter == nullptr || filter->accept(rows.id(row)));
+  }
 };
 
 /// A FAISS container of vectors by row. Thread safety as VectorIndex.
@@ -38,8 +48,17 @@ class RowStore {
 
   virtual RowPolicy policy() const noexcept = 0;
 
-  /// Stores rows.size() vectors (contiguous, n x d). Rows are distinct; new ones come in order from the container's end.
-  virtual void put(std::span<const Row> rows, const float* vectors) = 0;
+  /// The first half of a put: all work that takes time, for rows.size() vectors (contiguous, n x d), beside searches. Rows are
+  /// distinct; new ones come in order from the container's end. Arrays that searches read are exchanged under `alone`. What is
+  /// thrown leaves the store as it was.
+  virtual void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) = 0;
+
+  /// The second half, for the next of the staged rows in their order; nobody else is in the store. Until then searches do not
+  /// return a row's new vector; the former vector of a row that is overwritten they do.
+  virtual void commit(std::span<const Row> rows, const float* vectors) = 0;
+
+  /// Forgets what was staged and not committed. Rows of kAppend stay, and VectorIndex takes them for dead.
+  virtual void abandon() noexcept = 0;
 
   /// Takes a row out: kDense moves the last row into it, kReuse frees it. Not called under kAppend.
   virtual void remove(Row row) = 0;
@@ -47,8 +66,11 @@ class RowStore {
   /// The stored vector: in place, or decoded into `buffer` of d floats.
   virtual const float* vector(Row row, float* buffer) const = 0;
 
-  /// Fills `out` (k candidates) with the nearest accepted rows, sorted; returns how many.
-  virtual std::size_t search(const RowQuery& query, Candidate* out) const = 0;
+  /// Fills `out` (n x k candidates) with the nearest accepted rows of each query, sorted, and counts[i] with how many.
+  virtual void search(const RowSearch& search, Candidate* out, std::size_t* counts) const = 0;
+
+  /// Whether kCandidates gives the same distances as kAnswers.
+  virtual bool candidates_are_exact() const noexcept { return true; }
 
   /// A container with the given rows alone, renumbered from 0 in their order; codes stay as they are.
   virtual std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const = 0;

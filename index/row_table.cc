@@ -54,6 +54,12 @@ void RowTable::assign(VectorId id, Row row) {
   states_[row] = RowState::kLive;
 }
 
+void RowTable::append_dead() {
+  ids_.push_back(0);
+  states_.push_back(RowState::kDead);
+  ++dead_;
+}
+
 void RowTable::release(VectorId id, RowState state) {
   const auto it = row_of_.find(id);
   const Row row = it->second;

@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "index/vector_index.h"
+#include "index/search_types.h"
 
 namespace annulus {
 
@@ -55,6 +55,9 @@ class RowTable {
   /// Makes `row` the live row of `id`. The row is rows() (a new one), the back of free_rows(), or the id's own (then nothing
   /// changes). The id's former row, if another, becomes dead.
   void assign(VectorId id, Row row);
+
+  /// Appends a row that is dead from the start. Cannot throw after reserve.
+  void append_dead();
 
   /// Forgets `id`, which is live; its row becomes `state` (kFree or kDead).
   void release(VectorId id, RowState state);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "index/row_table.h"
-#include "index/vector_index.h"
+#include "index/search_types.h"
 
 namespace annulus {
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include "index/vector_index.h"
+#include "index/search_types.h"
 
 namespace annulus {
 
@@ -29,6 +29,9 @@ class TopK {
 
   /// Whether a candidate at this distance might enter. The cheap test before a filter is asked.
   bool admits(float distance) const noexcept { return !full() || distance <= storage_[0].distance; }
+
+  /// The distance of the farthest that was kept; there is one.
+  float farthest() const noexcept { return storage_[0].distance; }
 
   void push(const Candidate& candidate) {
     if (!full()) {

@@ -24,12 +24,6 @@ constexpr std::uint32_t kIndexVersion = 1;
               std::string(what) + " has size " + std::to_string(given) + ", expected " + std::to_string(expected));
 }
 
-void check_param(const char* name, const std::optional<int>& value) {
-  if (value && *value <= 0) {
-    throw Error(ErrorCode::kInvalidArgument, std::string(name) + " is " + std::to_string(*value) + ", expected a number > 0");
-  }
-}
-
 std::unique_ptr<RowStore> make_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec) {
   switch (parsed.family) {
     case IndexFamily::kHnsw: return make_hnsw_store(spec, parsed, codec);
@@ -86,6 +80,38 @@ struct VectorIndex::Impl {
                std::string(to_string(s.metric));
       };
       throw Error(ErrorCode::kInvalidArgument, "a codec for " + describe(given->spec()) + ", expected one for " + describe(spec));
+    }
+  }
+
+  void search(const QueryBatch& batch, std::size_t k, SearchPhase phase, const Filter* filter, const TieOrder* order,
+              std::span<SharedBound> bounds, std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work) const {
+    require_store();
+    const std::size_t n = batch.size();
+    if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0, expected at least 1");
+    if (n != 0 && k > std::numeric_limits<std::size_t>::max() / n) {
+      throw Error(ErrorCode::kInvalidArgument, "k is " + std::to_string(k) + ": no memory has room for that many answers");
+    }
+    if (out.size() != n * k) throw_size("the span of candidates", out.size(), n * k);
+    if (counts.size() != n) throw_size("the span of counts", counts.size(), n);
+    if (!bounds.empty() && bounds.size() != n) throw_size("the span of bounds", bounds.size(), n);
+    if (n == 0) return;
+    if (static_cast<std::size_t>(batch.queries().cols()) != spec.dimension) {
+      throw_size("a query of the batch", static_cast<std::size_t>(batch.queries().cols()), spec.dimension);
+    }
+    SearchWork done;
+    const auto run = [&](const QueryBatch& ready) {
+      store->search({ready, k, phase, filter, order, bounds, rows, done}, out.data(), counts.data());
+    };
+    if (codec == nullptr || (batch.codec() != nullptr && batch.codec()->fingerprint() == codec->fingerprint())) {
+      run(batch);
+    } else {
+      const QueryBatch own(spec, batch.queries(), batch.params(), codec);
+      done.distances += own.distances();
+      run(own);
+    }
+    if (work != nullptr) {
+      work->distances += done.distances;
+      work->exact_scans += done.exact_scans;
     }
   }
 
@@ -148,24 +174,47 @@ bool VectorIndex::lossless() const noexcept { return impl_->parsed.coding == Cod
 bool VectorIndex::distances_are_exact() const noexcept { return true; }
 
 void VectorIndex::upsert(std::span<const VectorId> ids, const MatrixView& vectors) {
+  StagedRows staged = stage(ids, vectors, [](const std::function<void()>& step) { step(); });
+  commit(staged, staged.left());
+}
+
+StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& vectors, const WhileAlone& alone) {
   impl_->require_store();
+  StagedRows staged;
   const auto n = static_cast<std::size_t>(vectors.rows());
   if (ids.size() != n) throw_size("the span of ids", ids.size(), n);
-  if (n == 0) return;
+  if (n == 0) return staged;
   const std::size_t d = spec().dimension;
   validate_vectors(vectors, d, spec().metric, "the vectors");
   const std::vector<std::size_t> kept = last_of_each(ids);
-  const std::vector<Row> rows = impl_->choose_rows(ids, kept);
-  std::vector<float> gathered;
-  const float* data = vectors.data();
+  staged.rows_ = impl_->choose_rows(ids, kept);
+  staged.ids_.reserve(kept.size());
+  for (const std::size_t i : kept) staged.ids_.push_back(ids[i]);
+  staged.vectors_ = vectors.data();
   if (kept.size() != n || static_cast<std::size_t>(vectors.outerStride()) != d) {
-    gathered.resize(kept.size() * d);
-    for (std::size_t i = 0; i < kept.size(); ++i) std::copy_n(row_data(vectors, kept[i]), d, gathered.data() + i * d);
-    data = gathered.data();
+    staged.gathered_.resize(kept.size() * d);
+    for (std::size_t i = 0; i < kept.size(); ++i) std::copy_n(row_data(vectors, kept[i]), d, staged.gathered_.data() + i * d);
+    staged.vectors_ = staged.gathered_.data();
   }
-  impl_->rows.reserve(kept.size());
-  impl_->store->put(rows, data);
-  for (std::size_t i = 0; i < kept.size(); ++i) impl_->rows.assign(ids[kept[i]], rows[i]);
+  alone([&] { impl_->rows.reserve(kept.size()); });
+  impl_->store->stage(staged.rows_, staged.vectors_, alone);
+  return staged;
+}
+
+void VectorIndex::commit(StagedRows& staged, std::size_t count) {
+  count = std::min(count, staged.left());
+  const auto rows = std::span<const Row>(staged.rows_).subspan(staged.next_, count);
+  impl_->store->commit(rows, staged.vectors_ + staged.next_ * spec().dimension);
+  for (const Row row : rows) impl_->rows.assign(staged.ids_[staged.next_++], row);
+}
+
+void VectorIndex::abandon(StagedRows& staged) noexcept {
+  if (staged.left() == 0) return;
+  impl_->store->abandon();
+  if (impl_->store->policy() == RowPolicy::kAppend) {
+    for (std::size_t i = 0; i < staged.left(); ++i) impl_->rows.append_dead();
+  }
+  staged.next_ = staged.ids_.size();
 }
 
 std::size_t VectorIndex::erase(std::span<const VectorId> ids) {
@@ -217,27 +266,23 @@ bool VectorIndex::reconstruct(VectorId id, std::span<float> out) const {
 void VectorIndex::search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter,
                          const TieOrder* order, std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work) const {
   impl_->require_store();
-  const auto n = static_cast<std::size_t>(queries.rows());
-  if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0, expected at least 1");
-  check_param("ef", params.ef);
-  check_param("nprobe", params.nprobe);
-  if (n != 0 && k > std::numeric_limits<std::size_t>::max() / n) {
-    throw Error(ErrorCode::kInvalidArgument, "k is " + std::to_string(k) + ": no memory has room for that many answers");
-  }
-  if (out.size() != n * k) throw_size("the span of candidates", out.size(), n * k);
-  if (counts.size() != n) throw_size("the span of counts", counts.size(), n);
-  if (n == 0) return;
-  validate_vectors(queries, spec().dimension, spec().metric, "the queries");
-  SearchWork done;
-  for (std::size_t i = 0; i < n; ++i) {
-    const RowQuery query{row_data(queries, i), k, params, filter, order, impl_->rows, done};
-    counts[i] = impl_->store->search(query, out.data() + i * k);
-  }
-  if (work != nullptr) {
-    work->distances += done.distances;
-    work->exact_scans += done.exact_scans;
-  }
+  const QueryBatch batch(spec(), queries, params, impl_->codec);
+  search(batch, k, filter, order, out, counts, work);
+  if (work != nullptr) work->distances += batch.distances();
 }
+
+void VectorIndex::search(const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order,
+                         std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work) const {
+  impl_->search(batch, k, SearchPhase::kAnswers, filter, order, {}, out, counts, work);
+}
+
+void VectorIndex::candidates(const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order,
+                             std::span<SharedBound> bounds, std::span<Candidate> out, std::span<std::size_t> counts,
+                             SearchWork* work) const {
+  impl_->search(batch, k, SearchPhase::kCandidates, filter, order, bounds, out, counts, work);
+}
+
+bool VectorIndex::candidates_are_exact() const noexcept { return !ready() || impl_->store->candidates_are_exact(); }
 
 void VectorIndex::distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const {
   impl_->require_store();

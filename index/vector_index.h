@@ -4,57 +4,36 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/matrix.h"
 #include "index/codec.h"
 #include "index/index_spec.h"
+#include "index/query_batch.h"
+#include "index/search_types.h"
 
 namespace annulus {
 
-/// Names a vector within one index. Any value; chosen by the caller.
-using VectorId = std::uint64_t;
+/// Runs a step of O(1) work while no search, and no other call, is in the index: the exchange of an array for a grown copy.
+using WhileAlone = std::function<void(const std::function<void()>&)>;
 
-/// Overrides of the spec's defaults for one search. Values must be > 0; a family ignores what is not its own.
-struct SearchParams {
-  std::optional<int> ef;      ///< HNSW: candidates kept; below k counts as k
-  std::optional<int> nprobe;  ///< IVF: lists visited; above nlist counts as nlist
-};
-
-/// One answer. Smaller distance is nearer, for every metric.
-struct Candidate {
-  VectorId id = 0;
-  float distance = 0;
-
-  friend bool operator==(const Candidate&, const Candidate&) = default;
-};
-
-/// Says which ids a search may return. Called from the searching thread, for live ids, possibly more than once an id.
-class Filter {
+/// Vectors that VectorIndex::stage has stored and that no search returns yet. It refers to the vectors that were staged.
+class StagedRows {
  public:
-  virtual bool accept(VectorId id) const = 0;
+  std::size_t left() const noexcept { return ids_.size() - next_; }  ///< rows that are not committed yet
 
- protected:
-  ~Filter() = default;
-};
-
-/// The order of ids at equal distance: a strict total order. Called from the searching thread.
-class TieOrder {
- public:
-  virtual bool less(VectorId a, VectorId b) const = 0;
-
- protected:
-  ~TieOrder() = default;
-};
-
-/// What a search did; searches add to it.
-struct SearchWork {
-  std::uint64_t distances = 0;    ///< vectors compared with a query, coarse centroids and re-ranking included
-  std::uint64_t exact_scans = 0;  ///< queries for which a graph walk fell short and all rows were scanned
+ private:
+  friend class VectorIndex;
+  std::vector<VectorId> ids_;
+  std::vector<std::uint32_t> rows_;
+  std::vector<float> gathered_;    // the vectors, if the caller's did not lie as they must
+  const float* vectors_ = nullptr;
+  std::size_t next_ = 0;
 };
 
 /// An index over FAISS containers: upsert, erase, search, reconstruct, save, load, compact.
@@ -66,7 +45,8 @@ struct SearchWork {
 /// lists hold fewer than k accepted rows.
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
-/// Thread safety: const calls from any threads at once; other calls exclude all else. FAISS runs in the calling thread only.
+/// Thread safety: const calls from any threads at once; `stage` beside const calls; other calls exclude all else. FAISS runs in
+/// the calling thread only.
 /// Errors: bad input throws Error(kInvalidArgument) before anything changes; Error(kFailedPrecondition) while an index that
 /// needs a codec has none; Error(kInternal) if FAISS fails. After bad_alloc in a mutation, discard the index.
 /// Searches keep scratch memory per thread: about 2 bytes a row of the largest HNSW searched.
@@ -92,6 +72,18 @@ class VectorIndex {
   /// Throws Error(kInvalidArgument) for sizes that differ, another dimension, NaN, infinity, a zero vector under kCosine.
   void upsert(std::span<const VectorId> ids, const MatrixView& vectors);
 
+  /// The first half of an upsert, with all its work: stores, encodes and links. No search returns these rows before `commit`.
+  /// Const calls may go on meanwhile, if `alone` keeps them out for each step that it is given; no other mutation. `ids` and
+  /// `vectors` as for upsert; the vectors must stay where they are until the last commit. What is thrown leaves the index as it was.
+  StagedRows stage(std::span<const VectorId> ids, const MatrixView& vectors, const WhileAlone& alone);
+
+  /// The second half: makes the next `count` staged rows (at most what is left) live, in the place of their ids' former rows.
+  /// O(1) a row, and O(d) where rows are copied. Excludes all else; no other mutation but commits in between.
+  void commit(StagedRows& staged, std::size_t count);
+
+  /// Instead of the (rest of the) second half: the rows that are left never become live.
+  void abandon(StagedRows& staged) noexcept;
+
   /// Removes what is there; returns how many were. O(1) each.
   std::size_t erase(std::span<const VectorId> ids);
 
@@ -114,6 +106,19 @@ class VectorIndex {
   /// out.size() != n*k, counts.size() != n, ef or nprobe not > 0.
   void search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter, const TieOrder* order,
               std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work = nullptr) const;
+
+  /// The same for queries that were made ready before, for several indexes.
+  void search(const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order, std::span<Candidate> out,
+              std::span<std::size_t> counts, SearchWork* work = nullptr) const;
+
+  /// The first phase of a search alone: its `k` nearest by the distances that the index searches by, which for codes are
+  /// approximate (candidates_are_exact says); `distances` is the second. `bounds` is empty or has one entry a query: then what is
+  /// farther than a query's bound may be left out, and the bound falls to the k-th candidate's distance. Graphs ignore it.
+  void candidates(const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order, std::span<SharedBound> bounds,
+                  std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work = nullptr) const;
+
+  /// Whether the distances of `candidates` are those of `distances`, bit for bit.
+  bool candidates_are_exact() const noexcept;
 
   /// Refinement: the exact distance of each stored vector to `query`; +infinity for an absent id.
   /// Throws Error(kInvalidArgument) as search, and unless out.size() == ids.size().

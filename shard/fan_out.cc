@@ -22,6 +22,7 @@ ShardError describe_failure(const std::string& shard, const std::exception_ptr& 
 std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, const std::function<void(std::size_t)>& run) {
   std::vector<std::exception_ptr> failures(tasks);
   const auto guarded = [&](std::size_t i) {
+    const LeasedThread leased;
     try {
       run(i);
     } catch (...) {

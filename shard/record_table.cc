@@ -30,6 +30,14 @@ Slot RecordTable::insert(Token token, KeyView key) {
   return slot;
 }
 
+std::vector<Slot> RecordTable::upcoming(std::size_t count) const {
+  std::vector<Slot> slots(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    slots[i] = i < free_.size() ? free_[free_.size() - 1 - i] : static_cast<Slot>(records_.size() + i - free_.size());
+  }
+  return slots;
+}
+
 void RecordTable::remove(Slot slot) {
   order_.erase(Entry{records_[slot].token, slot});
   records_[slot] = Record{};

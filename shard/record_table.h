@@ -40,9 +40,15 @@ class RecordTable {
   /// Adds a record that is not there yet. Throws Error(kResourceExhausted) beyond 2^32 - 2 records.
   Slot insert(Token token, KeyView key);
   void remove(Slot slot);
+  /// The slots that the next `count` calls of insert will give, in their order, if nothing is removed before.
+  std::vector<Slot> upcoming(std::size_t count) const;
 
   Record& operator[](Slot slot) noexcept { return records_[slot]; }
   const Record& operator[](Slot slot) const noexcept { return records_[slot]; }
+  /// Whether `slot` is that of `key`; any number may be asked about.
+  bool holds(Slot slot, KeyView key) const noexcept {
+    return !key.empty() && slot < records_.size() && records_[slot].key == key;
+  }
   std::size_t size() const noexcept { return order_.size(); }
   std::size_t memory_bytes() const noexcept;
 

@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/error.h"
+#include "core/thread_budget.h"
 #include "index/distance.h"
 #include "shard/top_k_merge.h"
 #include "shard/vector_router.h"
@@ -11,8 +13,10 @@
 namespace annulus {
 namespace {
 
-// Queries that one task of the grid answers: enough to pay for its start, few enough to spread.
+// Queries that one task of the grid answers: enough to pay for its start, few enough to spread. Lists are read once for all
+// queries of a block that visit them: there the more, the better, as long as every thread has a block.
 constexpr std::size_t kQueryBlock = 32;
+constexpr std::size_t kMaxListQueryBlock = 1024;
 
 bool callers_fault(ErrorCode code) { return code == ErrorCode::kInvalidArgument || code == ErrorCode::kFailedPrecondition; }
 
@@ -49,9 +53,11 @@ class RouterSearch {
     std::vector<std::uint32_t> open(n);
     for (std::uint32_t i = 0; i < n; ++i) open[i] = i;
     // An answer that may have a hole is asked again for more: this ends at the latest when the lists are not cut any more.
+    bool sharing = true;
     for (std::size_t asked = candidates_wanted(); !open.empty(); asked = doubled(asked)) {
-      ask_until_answered(open, asked);
+      ask_until_answered(open, asked, sharing);
       merge(open, asked);
+      sharing = false;
     }
     write_answers();
   }
@@ -88,12 +94,21 @@ class RouterSearch {
   std::size_t candidates_wanted() const {
     const bool exact = std::all_of(cover_.begin(), cover_.end(),
                                    [&](MemberIndex m) { return snapshot_->members()[m].shard->candidates_are_exact(); });
-    return exact ? k_ : doubled(k_);
+    if (exact) return k_;
+    const auto rerank = static_cast<std::size_t>(options_.params.rerank.value_or(0));
+    return std::max(k_, rerank != 0 ? rerank : default_rerank(k_));
+  }
+
+  std::size_t block_of(std::size_t queries) const {
+    if (parse_spec(router_.options().index).family != IndexFamily::kIvf) return kQueryBlock;
+    const std::size_t threads = std::max<std::size_t>(1, thread_budget());
+    return std::clamp((queries + threads - 1) / threads, kQueryBlock, kMaxListQueryBlock);
   }
 
   // Asks the cover; a shard that fails is left out and a cover without it is asked instead.
-  void ask_until_answered(const std::vector<std::uint32_t>& open, std::size_t asked) {
-    while (!ask(open, asked)) cover_without_failed();
+  void ask_until_answered(const std::vector<std::uint32_t>& open, std::size_t asked, bool sharing) {
+    prepare(open);
+    while (!ask(open, asked, sharing)) cover_without_failed();
   }
 
   void cover_without_failed() {
@@ -115,25 +130,49 @@ class RouterSearch {
     usable_[member] = false;
   }
 
-  bool ask(const std::vector<std::uint32_t>& open, std::size_t asked) {
-    blocks_ = (open.size() + kQueryBlock - 1) / kQueryBlock;
+  // Makes the blocks of open queries ready, once for all shards.
+  void prepare(const std::vector<std::uint32_t>& open) {
+    block_ = block_of(open.size());
+    blocks_ = (open.size() + block_ - 1) / block_;
     const bool all = open.size() == static_cast<std::size_t>(queries_.rows());
     if (!all) {
       gathered_.resize(static_cast<Eigen::Index>(open.size()), queries_.cols());
       for (std::size_t i = 0; i < open.size(); ++i) gathered_.row(static_cast<Eigen::Index>(i)) = queries_.row(open[i]);
     }
+    batches_.clear();
+    batches_.resize(blocks_);
+    const std::shared_ptr<const Codec> codec = router_.codec();
+    const auto failures = fan_out(blocks_, router_.query_cost_.threads_for(open.size()), [&](std::size_t block) {
+      const auto begin = static_cast<Eigen::Index>(block * block_);
+      const auto rows = static_cast<Eigen::Index>(std::min(block_, open.size() - block * block_));
+      batches_[block].emplace(router_.options().index,
+                              all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows)),
+                              options_.params, codec);
+    });
+    for (const auto& failure : failures) {
+      if (failure) std::rethrow_exception(failure);
+    }
+    for (const auto& batch : batches_) result_.distances += batch->distances();
+  }
+
+  // `sharing`: the shards share a bound for each query, where all of them search by comparable distances.
+  bool ask(const std::vector<std::uint32_t>& open, std::size_t asked, bool sharing) {
     lists_.resize(blocks_ * cover_.size());
+    const bool shared = sharing && cover_.size() > 1 && parse_spec(router_.options().index).family != IndexFamily::kHnsw;
+    std::vector<SharedBound> bounds(shared ? open.size() : 0);
     // a block's lists lie side by side, for the merge
     const auto failures = fan_out(lists_.size(), router_.query_cost_.threads_for(open.size() * cover_.size()), [&](std::size_t task) {
       const std::uint64_t began = thread_nanoseconds();
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
-      const auto begin = static_cast<Eigen::Index>(block * kQueryBlock);
-      const auto rows = static_cast<Eigen::Index>(std::min(kQueryBlock, open.size() - block * kQueryBlock));
-      const MatrixView part = all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows));
-      snapshot_->members()[cover_[shard]].shard->candidates(part, asked, options_.params, filter_ ? &filter_ : nullptr,
-                                                            lists_[block * cover_.size() + shard]);
-      router_.query_cost_.learn(thread_nanoseconds() - began, static_cast<std::size_t>(rows));
+      const QueryBatch& batch = *batches_[block];
+      snapshot_->members()[cover_[shard]].shard->candidates(
+          {.queries = batch,
+           .k = asked,
+           .filter = filter_ ? &filter_ : nullptr,
+           .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
+          lists_[block * cover_.size() + shard]);
+      router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
     });
     if (filter_failure_) std::rethrow_exception(filter_failure_);
     bool answered = true;
@@ -152,17 +191,8 @@ class RouterSearch {
   void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
     const std::size_t wanted = candidates_wanted();
     std::vector<char> whole(open.size(), 0);
-    const auto failures = fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())), [&](std::size_t block) {
-      TopKMerge merger(router_.options().key_kind);
-      std::vector<MergedHit> hits;
-      const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
-      const std::size_t end = std::min(open.size(), (block + 1) * kQueryBlock);
-      for (std::size_t i = block * kQueryBlock; i < end; ++i) {
-        if (!merger.merge(lists, i - block * kQueryBlock, asked, wanted, hits)) continue;
-        answer(open[i], hits);
-        whole[i] = 1;
-      }
-    });
+    const auto failures = fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())),
+                                  [&](std::size_t block) { merge_block(block, asked, wanted, open, whole); });
     bool refined = true;
     for (const auto& failure : failures) {
       if (!failure) continue;
@@ -181,36 +211,69 @@ class RouterSearch {
     open.resize(kept);
   }
 
-  // The second phase, for shards whose first was not exact (they were asked for twice as many); then the cut to k.
-  void answer(std::uint32_t query, std::vector<MergedHit>& hits) {
+  void merge_block(std::size_t block, std::size_t asked, std::size_t wanted, const std::vector<std::uint32_t>& open,
+                   std::vector<char>& whole) {
+    TopKMerge merger(router_.options().key_kind);
+    const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
+    const std::size_t begin = block * block_;
+    std::vector<std::vector<MergedHit>> hits(batches_[block]->size());
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+      if (merger.merge(lists, i, asked, wanted, hits[i])) whole[begin + i] = 1;
+    }
+    try {
+      refine(*batches_[block], hits);
+    } catch (...) {
+      std::fill_n(whole.begin() + static_cast<std::ptrdiff_t>(begin), hits.size(), char{0});
+      throw;
+    }
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+      if (whole[begin + i]) answer(open[begin + i], hits[i]);
+    }
+  }
+
+  // The second phase, for shards whose first was not exact: one call a shard for all hits of the block.
+  void refine(const QueryBatch& batch, std::vector<std::vector<MergedHit>>& hits) const {
+    std::vector<RefineItem> items;
+    std::vector<MergedHit*> places;
+    std::vector<float> exact;
     for (std::uint32_t list = 0; list < cover_.size(); ++list) {
       const Shard& shard = *snapshot_->members()[cover_[list]].shard;
       if (shard.candidates_are_exact()) continue;
-      std::vector<RefineItem> items;
-      std::vector<std::size_t> places;
-      for (std::size_t i = 0; i < hits.size(); ++i) {
-        if (hits[i].list != list) continue;
-        items.push_back({query, hits[i].key});
-        places.push_back(i);
+      items.clear();
+      places.clear();
+      for (std::size_t query = 0; query < hits.size(); ++query) {
+        for (MergedHit& hit : hits[query]) {
+          if (hit.list != list) continue;
+          items.push_back({query, hit.key, hit.handle});
+          places.push_back(&hit);
+        }
       }
-      std::vector<float> exact(items.size());
+      if (items.empty()) continue;
+      exact.resize(items.size());
       try {
-        shard.refine(queries_, items, exact);
+        shard.refine(batch.queries(), items, exact);
       } catch (...) {
         throw RefineFailure{list, std::current_exception()};
       }
       for (std::size_t i = 0; i < items.size(); ++i) {
-        hits[places[i]].distance = exact[i];
-        if (std::isinf(exact[i]) && exact[i] > 0) hits[places[i]].list = kGone;
+        places[i]->distance = exact[i];
+        if (std::isinf(exact[i]) && exact[i] > 0) places[i]->list = kGone;
       }
     }
+  }
+
+  // The cut to k.
+  void answer(std::uint32_t query, std::vector<MergedHit>& hits) {
     std::erase_if(hits, [](const MergedHit& hit) { return hit.list == kGone; });
-    std::sort(hits.begin(), hits.end(), [&](const MergedHit& a, const MergedHit& b) {
-      return a.distance != b.distance ? a.distance < b.distance : compare_keys(a.key, b.key, router_.options().key_kind) < 0;
-    });
+    const std::size_t count = std::min(k_, hits.size());
+    std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(count), hits.end(),
+                      [&](const MergedHit& a, const MergedHit& b) {
+                        return a.distance != b.distance ? a.distance < b.distance
+                                                        : compare_keys(a.key, b.key, router_.options().key_kind) < 0;
+                      });
     const bool similarity = router_.options().index.metric != Metric::kL2;
     std::vector<Neighbor>& neighbors = answers_[query].neighbors;
-    neighbors.resize(std::min(k_, hits.size()));
+    neighbors.resize(count);
     for (std::size_t i = 0; i < neighbors.size(); ++i) {
       neighbors[i].key = hits[i].key;
       neighbors[i].distance = similarity ? -hits[i].distance : hits[i].distance;
@@ -237,7 +300,9 @@ class RouterSearch {
   const SnapshotPtr snapshot_;
   std::vector<bool> usable_;
   std::vector<MemberIndex> cover_;
+  std::size_t block_ = 1;  // queries a block
   std::size_t blocks_ = 0;
+  std::vector<std::optional<QueryBatch>> batches_;  // by block
   std::vector<CandidateLists> lists_;  // blocks x shards of the cover
   std::vector<Answer> answers_;
   Matrix gathered_;
@@ -248,8 +313,8 @@ class RouterSearch {
 
 void VectorRouter::search(const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result) const {
   if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
-  if ((options.params.ef && *options.params.ef <= 0) || (options.params.nprobe && *options.params.nprobe <= 0)) {
-    throw Error(ErrorCode::kInvalidArgument, "ef and nprobe must be greater than 0");
+  for (const std::optional<int>& param : {options.params.ef, options.params.nprobe, options.params.rerank}) {
+    if (param && *param <= 0) throw Error(ErrorCode::kInvalidArgument, "ef, nprobe and rerank must be greater than 0");
   }
   if (options.filter != nullptr && !*options.filter) throw Error(ErrorCode::kInvalidArgument, "the filter is empty; pass null for no filter");
   validate_vectors(queries, options_.index.dimension, options_.index.metric, "the queries");

@@ -12,7 +12,8 @@
 #include "core/matrix.h"
 #include "index/codec.h"
 #include "index/index_spec.h"
-#include "index/vector_index.h"
+#include "index/query_batch.h"
+#include "index/search_types.h"
 #include "ring/arc.h"
 #include "shard/record.h"
 #include "core/version.h"
@@ -70,21 +71,23 @@ class CandidateLists {
     Version version;
     std::uint32_t key_size;
     std::size_t key_begin;
+    std::uint64_t handle;  ///< what the shard calls the record; it goes back with RefineItem
   };
 
   void reset(std::size_t queries);
   /// Appends to the list of the query that was begun last; nearest first.
-  void append(KeyView key, const Version& version, float distance);
+  void append(KeyView key, const Version& version, float distance, std::uint64_t handle = 0);
   void begin_query() { starts_.push_back(entries_.size()); }
 
   std::size_t queries() const noexcept { return starts_.size(); }
   std::span<const Entry> of(std::size_t query) const noexcept;
   KeyView key(const Entry& entry) const noexcept { return KeyView(keys_).substr(entry.key_begin, entry.key_size); }
 
-  /// The list of a query is full: it may have been cut, and rows behind its last entry are unknown.
-  bool cut(std::size_t query, std::size_t k) const noexcept { return of(query).size() >= k; }
+  /// The list of a query may have been cut: rows behind its last entry are unknown.
+  bool cut(std::size_t query, std::size_t k) const noexcept { return bounded || of(query).size() >= k; }
 
   std::uint64_t distances = 0;  ///< work done for these lists
+  bool bounded = false;         ///< rows beyond a shared bound may be missing
 
  private:
   std::vector<Entry> entries_;
@@ -92,10 +95,19 @@ class CandidateLists {
   std::string keys_;
 };
 
+/// The first phase of a search, as a shard is asked for it.
+struct CandidateRequest {
+  const QueryBatch& queries;
+  std::size_t k;                       ///< candidates a query, >= 1
+  const KeyFilter* filter = nullptr;   ///< null: all keys
+  std::span<SharedBound> bounds = {};  ///< none, or one a query, which all shards that are asked share (VectorIndex::candidates)
+};
+
 /// One candidate whose exact distance is asked for.
 struct RefineItem {
   std::size_t query;  ///< row of the query matrix
   KeyView key;
+  std::uint64_t handle = 0;  ///< of CandidateLists::Entry; a hint: another record may have it by now
 };
 
 /// The interface of a shard. All calls are thread-safe; a call that throws has changed nothing that it was asked to change,
@@ -139,10 +151,13 @@ class Shard {
 
   virtual ShardStats stats() const = 0;
 
-  /// First phase of a search: for each of the n queries the nearest `k` live rows by the index's own distances, nearest
-  /// first, equal ones by key. `queries`: n x d, finite, for cosine normalised.
-  virtual void candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
-                          CandidateLists& out) const = 0;
+  /// First phase of a search: for each query the nearest `request.k` live rows by the index's own distances, nearest first,
+  /// equal ones by key where these distances are exact.
+  virtual void candidates(const CandidateRequest& request, CandidateLists& out) const = 0;
+
+  /// The same for queries (n x d, for cosine normalised) that are made ready here.
+  void candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
+                  CandidateLists& out) const;
 
   /// Whether the distances of `candidates` are those of `refine` already, bit for bit.
   virtual bool candidates_are_exact() const = 0;

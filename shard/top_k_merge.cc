@@ -22,7 +22,7 @@ bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, 
   for (std::uint32_t number = 0; number < lists.size(); ++number) {
     const CandidateLists& list = lists[number];
     for (const CandidateLists::Entry& entry : list.of(query)) {
-      const MergedHit hit{list.key(entry), entry.version, entry.distance, number};
+      const MergedHit hit{list.key(entry), entry.version, entry.distance, number, entry.handle};
       std::size_t bucket = token_of_key(hit.key) & mask;
       while (table_[bucket] != 0 && hits[table_[bucket] - 1].key != hit.key) bucket = (bucket + 1) & mask;
       if (table_[bucket] == 0) {
@@ -44,7 +44,7 @@ bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, 
   return std::none_of(lists.begin(), lists.end(), [&](const CandidateLists& list) {
     if (!list.cut(query, asked)) return false;
     const CandidateLists::Entry& last = list.of(query).back();
-    const MergedHit end{list.key(last), last.version, last.distance, 0};
+    const MergedHit end{list.key(last), last.version, last.distance, 0, 0};
     return kept < k || nearer(end, hits.back());
   });
 }

@@ -15,7 +15,8 @@ struct MergedHit {
   KeyView key;
   Version version;
   float distance;
-  std::uint32_t list;  ///< which of the lists it came from
+  std::uint32_t list;    ///< which of the lists it came from
+  std::uint64_t handle;  ///< what its shard calls the record
 };
 
 /// Merges the lists of one query. Of a key that several shards returned, the newest version counts and the others fall, before

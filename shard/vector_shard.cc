@@ -11,10 +11,13 @@
 namespace annulus {
 namespace {
 
-// Rows that one exclusive lock covers: what a search may have to wait for. A row of a graph costs a search of its own, and each of
-// FAISS's calls to add to it costs a pass over all its rows: few rows, but not one by one.
+// Rows that a write encodes and links at once, beside searches; another write waits for so many.
 constexpr std::size_t kWriteBlock = 256;
-constexpr std::size_t kGraphWriteBlock = 16;
+// Rows that one exclusive lock covers when they become visible: what a search may have to wait for.
+constexpr std::size_t kCommitRows = 32;
+// Records that one lock covers when they are only looked at, or dropped.
+constexpr std::size_t kDigestPage = 1024;
+constexpr std::size_t kDropBlock = 256;
 // Compaction pays when a third of the rows is dead; below this many rows it is not worth its lock.
 constexpr double kCompactFraction = 1.0 / 3;
 // Drops come in a row, and often empty a shard that leaves: compacting after each would build the graph several times over.
@@ -53,7 +56,7 @@ void check_outcomes(std::size_t records, std::size_t outcomes) {
 }  // namespace
 
 VectorShard::VectorShard(std::string id, IndexSpec spec, KeyKind key_kind)
-    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), graph_(parse_spec(spec_).family == IndexFamily::kHnsw), index_(spec_) {
+    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(spec_) {
   if (id_.empty()) throw Error(ErrorCode::kInvalidArgument, "a shard needs an id that is not empty");
 }
 
@@ -87,83 +90,117 @@ void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode
     throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
                                                     "); call VectorRouter::train first");
   }
-  for (std::size_t begin = 0; begin < records.size(); begin += write_block()) {
-    const std::size_t count = std::min(write_block(), records.size() - begin);
+  for (std::size_t begin = 0; begin < records.size(); begin += kWriteBlock) {
+    const std::size_t count = std::min(kWriteBlock, records.size() - begin);
     std::lock_guard writing(write_mutex_);
     apply_block(records.subspan(begin, count), mode, outcomes.subspan(begin, count));
   }
   compact_beyond(kCompactFraction);
 }
 
-std::size_t VectorShard::write_block() const noexcept { return graph_ ? kGraphWriteBlock : kWriteBlock; }
+// What each key will be when the block is done: a key may come twice, and the newer record counts. Only writes change the table,
+// and they take turns: it is read without its lock.
+std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordView> records, WriteMode mode,
+                                                         std::span<WriteOutcome> outcomes) const {
+  std::vector<Change> changes;
+  changes.reserve(records.size());
+  std::unordered_map<KeyView, std::size_t> change_of;
+  change_of.reserve(records.size());
+  std::size_t fresh = 0;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const RecordView& incoming = records[i];
+    outcomes[i] = WriteOutcome::kApplied;
+    if (const auto planned = change_of.find(incoming.key); planned != change_of.end()) {
+      const RecordView*& newest = changes[planned->second].record;
+      if (newest->version >= incoming.version) {
+        outcomes[i] = WriteOutcome::kSuperseded;
+      } else {
+        newest = &incoming;
+      }
+      continue;
+    }
+    const Token token = token_of_key(incoming.key);
+    const Slot slot = table_.find(token, incoming.key);
+    const bool known = slot != RecordTable::kNoSlot;
+    if (!known && mode == WriteMode::kOnlyIfHeld) {
+      outcomes[i] = WriteOutcome::kAbsent;
+    } else if (known && table_[slot].version >= incoming.version) {
+      outcomes[i] = WriteOutcome::kSuperseded;
+    } else {
+      change_of.emplace(incoming.key, changes.size());
+      changes.push_back({slot, token, &incoming, !known});
+      fresh += known ? 0 : 1;
+    }
+  }
+  const std::vector<Slot> slots = table_.upcoming(fresh);
+  auto next = slots.begin();
+  for (Change& change : changes) {
+    if (change.fresh) change.slot = *next++;
+  }
+  return changes;
+}
 
 void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
-  std::unique_lock lock(mutex_);
-  // What each key will be when the block is done: a key may come twice, and the newer record counts. The index goes first and
-  // the table follows, so that a failure in between leaves an old version, which a repeated write replaces.
-  std::unordered_map<Slot, const RecordView*> newest;
-  std::vector<Slot> inserted;
-  inserted.reserve(records.size());
-  const auto forget_inserted = [&] {
-    for (const Slot slot : inserted) {
-      const VectorId id = slot;
-      index_.erase(std::span(&id, 1));
-      table_.remove(slot);
-    }
-  };
-  try {
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      const RecordView& incoming = records[i];
-      const Token token = token_of_key(incoming.key);
-      Slot slot = table_.find(token, incoming.key);
-      if (slot == RecordTable::kNoSlot) {
-        if (mode == WriteMode::kOnlyIfHeld) {
-          outcomes[i] = WriteOutcome::kAbsent;
-          continue;
-        }
-        slot = table_.insert(token, incoming.key);
-        table_[slot].deleted = true;  // nothing live yet
-        inserted.push_back(slot);
-      }
-      const auto [planned, first] = newest.try_emplace(slot, nullptr);
-      const Version& held = first ? table_[slot].version : planned->second->version;
-      const bool is_new = first && std::find(inserted.begin(), inserted.end(), slot) != inserted.end();
-      if (!is_new && held >= incoming.version) {
-        if (first) newest.erase(planned);
-        outcomes[i] = WriteOutcome::kSuperseded;
-        continue;
-      }
-      planned->second = &incoming;
-      outcomes[i] = WriteOutcome::kApplied;
-    }
-    write_index(newest);
-  } catch (...) {
-    forget_inserted();
-    throw;
+  const std::vector<Change> changes = plan_block(records, mode, outcomes);
+  std::vector<VectorId> ids;
+  for (const Change& change : changes) {
+    if (!change.record->deleted) ids.push_back(change.slot);
   }
-  for (const auto& [slot, incoming] : newest) {
-    RecordTable::Record& record = table_[slot];
-    live_ += incoming->deleted ? 0 : 1;
-    live_ -= record.deleted ? 0 : 1;
-    record.version = incoming->version;
-    record.vector_hash = incoming->deleted ? 0 : incoming->vector_hash;
-    record.deleted = incoming->deleted;
+  Matrix vectors(static_cast<Eigen::Index>(ids.size()), static_cast<Eigen::Index>(spec_.dimension));
+  Eigen::Index row = 0;
+  for (const Change& change : changes) {
+    if (!change.record->deleted) std::copy_n(change.record->vector, spec_.dimension, vectors.row(row++).data());
+  }
+  StagedRows staged;
+  if (!ids.empty()) {
+    staged = index_.stage(ids, vectors, [this](const std::function<void()>& step) {
+      std::unique_lock lock(mutex_);
+      step();
+    });
+  }
+  for (std::size_t begin = 0; begin < changes.size(); begin += kCommitRows) {
+    commit(std::span(changes).subspan(begin, std::min(kCommitRows, changes.size() - begin)), staged);
   }
 }
 
-// Gives the index the rows of `newest`: inserts and overwrites first, because they can fail, then erases.
-void VectorShard::write_index(const std::unordered_map<Slot, const RecordView*>& newest) {
-  std::vector<VectorId> upserted;
+// The index goes first and the table follows, so that a failure in between leaves an old version, which a repeated write replaces.
+void VectorShard::commit(std::span<const Change> changes, StagedRows& staged) {
+  std::unique_lock lock(mutex_);
   std::vector<VectorId> erased;
-  for (const auto& [slot, record] : newest) (record->deleted ? erased : upserted).push_back(slot);
-  if (!upserted.empty()) {
-    Matrix vectors(static_cast<Eigen::Index>(upserted.size()), static_cast<Eigen::Index>(spec_.dimension));
-    for (std::size_t i = 0; i < upserted.size(); ++i) {
-      std::copy_n(newest.at(static_cast<Slot>(upserted[i]))->vector, spec_.dimension, vectors.row(static_cast<Eigen::Index>(i)).data());
+  std::size_t upserted = 0, inserted = 0;
+  try {
+    for (const Change& change : changes) {
+      if (change.record->deleted) erased.push_back(change.slot);
+      upserted += change.record->deleted ? 0 : 1;
     }
-    index_.upsert(upserted, vectors);
+    for (const Change& change : changes) {
+      if (change.fresh) {
+        [[maybe_unused]] const Slot slot = table_.insert(change.token, change.record->key);
+        assert(slot == change.slot);
+        table_[change.slot].deleted = true;  // nothing live yet
+      }
+      ++inserted;
+    }
+    index_.commit(staged, upserted);
+  } catch (...) {
+    for (const Change& change : changes.first(inserted)) {
+      if (!change.fresh) continue;
+      const VectorId id = change.slot;
+      index_.erase(std::span(&id, 1));
+      table_.remove(change.slot);
+    }
+    index_.abandon(staged);
+    throw;
   }
   index_.erase(erased);
+  for (const Change& change : changes) {
+    RecordTable::Record& record = table_[change.slot];
+    live_ += change.record->deleted ? 0 : 1;
+    live_ -= record.deleted ? 0 : 1;
+    record.version = change.record->version;
+    record.vector_hash = change.record->deleted ? 0 : change.record->vector_hash;
+    record.deleted = change.record->deleted;
+  }
 }
 
 RecordView VectorShard::view_of(Slot slot) const noexcept {
@@ -240,11 +277,20 @@ bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::s
 std::vector<ArcDigest> VectorShard::digest(std::span<const Arc> arcs) const {
   std::vector<ArcDigest> digests(arcs.size());
   for (std::size_t i = 0; i < arcs.size(); ++i) {
-    std::shared_lock lock(mutex_);
-    table_.walk(arcs[i], [&](Slot slot) {
-      digests[i].add(view_of(slot));
-      return true;
-    });
+    Token token = 0;
+    std::string key, last_key;  // the last record that was added; empty: none yet
+    for (bool whole = false; !whole; key = last_key) {
+      std::shared_lock lock(mutex_);
+      std::size_t left = kDigestPage;
+      const auto visit = [&](Slot slot) {
+        if (left-- == 0) return false;
+        digests[i].add(view_of(slot));
+        token = table_[slot].token;
+        last_key = table_[slot].key;
+        return true;
+      };
+      whole = key.empty() ? table_.walk(arcs[i], visit) : table_.walk_behind(arcs[i], token, key, visit);
+    }
   }
   return digests;
 }
@@ -259,7 +305,7 @@ std::uint64_t VectorShard::remove_where(std::span<const Arc> arcs, const Version
       std::unique_lock lock(mutex_);
       std::vector<Slot> slots;
       std::vector<VectorId> live;
-      std::size_t left = kWriteBlock;
+      std::size_t left = kDropBlock;
       const auto visit = [&](Slot slot) {
         if (left-- == 0) return false;
         const RecordTable::Record& record = table_[slot];
@@ -292,9 +338,7 @@ std::uint64_t VectorShard::collect_tombstones(const Version& newest) {
 void VectorShard::compact_beyond(double dead_fraction) {
   std::lock_guard writing(write_mutex_);  // nobody else changes the index
   if (index_.dead_rows() < kCompactRows || index_.dead_fraction() < dead_fraction) return;
-  std::shared_lock reading(mutex_);
   VectorIndex compacted = index_.compacted();
-  reading.unlock();
   std::unique_lock lock(mutex_);
   index_ = std::move(compacted);
 }
@@ -309,19 +353,18 @@ ShardStats VectorShard::stats() const {
           .distances = distances_.load(std::memory_order_relaxed)};
 }
 
-void VectorShard::candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
-                             CandidateLists& out) const {
+void VectorShard::candidates(const CandidateRequest& request, CandidateLists& out) const {
   thread_local std::vector<Candidate> found;
   thread_local std::vector<std::size_t> counts;
-  const auto n = static_cast<std::size_t>(queries.rows());
+  const std::size_t n = request.queries.size();
   out.reset(n);
   std::shared_lock lock(mutex_);
-  if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
+  if (request.k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
   if (!index_.ready()) {
     throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
                                                     "); call VectorRouter::train first");
   }
-  const std::size_t most = std::min(k, index_.size());
+  const std::size_t most = std::min(request.k, index_.size());
   if (most == 0) {
     for (std::size_t i = 0; i < n; ++i) out.begin_query();
     return;
@@ -329,19 +372,24 @@ void VectorShard::candidates(const MatrixView& queries, std::size_t k, const Sea
   found.resize(n * most);
   counts.resize(n);
   SearchWork work;
-  const KeyTieOrder order(table_, key_kind_);
-  if (filter != nullptr) {
-    const SlotFilter slots(table_, *filter);
-    index_.search(queries, most, params, &slots, &order, found, counts, &work);
+  const KeyTieOrder by_key(table_, key_kind_);
+  // approximate distances decide nothing: any order of equal ones will do, and by slot is the cheapest
+  const TieOrder* order = index_.candidates_are_exact() ? &by_key : nullptr;
+  // a list that is shorter than asked lets no bound fall
+  const std::span<SharedBound> bounds = most == request.k ? request.bounds : std::span<SharedBound>();
+  if (request.filter != nullptr) {
+    const SlotFilter slots(table_, *request.filter);
+    index_.candidates(request.queries, most, &slots, order, bounds, found, counts, &work);
   } else {
-    index_.search(queries, most, params, nullptr, &order, found, counts, &work);
+    index_.candidates(request.queries, most, nullptr, order, bounds, found, counts, &work);
   }
+  out.bounded = !bounds.empty();
   for (std::size_t i = 0; i < n; ++i) {
     out.begin_query();
     for (std::size_t j = 0; j < counts[i]; ++j) {
       const Candidate& candidate = found[i * most + j];
       const RecordTable::Record& record = table_[static_cast<Slot>(candidate.id)];
-      out.append(record.key, record.version, candidate.distance);
+      out.append(record.key, record.version, candidate.distance, candidate.id);
     }
   }
   out.distances = work.distances;
@@ -351,7 +399,7 @@ void VectorShard::candidates(const MatrixView& queries, std::size_t k, const Sea
 
 bool VectorShard::candidates_are_exact() const {
   std::shared_lock lock(mutex_);
-  return index_.distances_are_exact();
+  return index_.candidates_are_exact();
 }
 
 void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const {
@@ -365,11 +413,17 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
                   "an item of query " + std::to_string(item.query) + ", there are " + std::to_string(queries.rows()) + " queries");
     }
   }
+  std::vector<VectorId> ids(items.size());
   std::shared_lock lock(mutex_);
   for (std::size_t i = 0; i < items.size(); ++i) {
-    const Slot slot = table_.find(token_of_key(items[i].key), items[i].key);
-    const VectorId id = slot;  // kNoSlot is no id of the index: +infinity
-    index_.distances(queries.row(static_cast<Eigen::Index>(items[i].query)), std::span(&id, 1), distances.subspan(i, 1));
+    const Slot hint = static_cast<Slot>(items[i].handle);
+    // kNoSlot is no id of the index: +infinity
+    ids[i] = table_.holds(hint, items[i].key) ? hint : table_.find(token_of_key(items[i].key), items[i].key);
+  }
+  for (std::size_t begin = 0, end = 0; begin < items.size(); begin = end) {
+    while (end < items.size() && items[end].query == items[begin].query) ++end;
+    index_.distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
+                     distances.subspan(begin, end - begin));
   }
 }
 

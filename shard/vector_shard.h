@@ -4,7 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #include "core/fair_shared_mutex.h"
 #include "core/fifo_mutex.h"
@@ -14,8 +14,9 @@
 
 namespace annulus {
 
-/// A Shard in memory. Searches, reads and scans run side by side; a write excludes them for one block of rows at a time, and
-/// writes take turns block by block, so that a bulk copy does not hold off a single upsert.
+/// A Shard in memory. Searches, reads and scans run side by side, and beside a write while it encodes and links its vectors; a
+/// write excludes them for 32 rows at a time, to make them visible, and a drop for 256. Writes take turns block by block, so
+/// that a bulk copy does not hold off a single upsert.
 /// When a third of the index's rows are dead, the write that made it so compacts: searches go on meanwhile, beside a second
 /// copy of the index.
 class VectorShard final : public Shard {
@@ -37,19 +38,26 @@ class VectorShard final : public Shard {
   std::uint64_t drop(std::span<const Arc> arcs) override;
   std::uint64_t collect_tombstones(const Version& newest) override;
   ShardStats stats() const override;
-  void candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
-                  CandidateLists& out) const override;
+  using Shard::candidates;
+  void candidates(const CandidateRequest& request, CandidateLists& out) const override;
   bool candidates_are_exact() const override;
   void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override;
   bool lossless() const override;
 
  private:
   void validate(std::span<const RecordView> records) const;
+  /// What becomes of one key in a block of writes.
+  struct Change {
+    Slot slot;
+    Token token;
+    const RecordView* record;  // the newest of the block
+    bool fresh;                // the key has no slot yet; `slot` is the one it will get
+  };
+  std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
+  void commit(std::span<const Change> changes, StagedRows& staged);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
-  void write_index(const std::unordered_map<Slot, const RecordView*>& newest);
   void require_vector(bool found, KeyView key) const;
-  std::size_t write_block() const noexcept;
   void compact_beyond(double dead_fraction);
   RecordView view_of(Slot slot) const noexcept;
   HeldRecord held(Slot slot) const noexcept;
@@ -57,7 +65,6 @@ class VectorShard final : public Shard {
   const std::string id_;
   const IndexSpec spec_;
   const KeyKind key_kind_;
-  const bool graph_;
 
   FifoMutex write_mutex_;          // one block of writes at a time, in turn; taken before mutex_
   mutable FairSharedMutex mutex_;  // guards all below

@@ -123,13 +123,13 @@ class FaultyShard final : public Shard {
   ShardStats stats() const override {
     return run(Call::kStats, [&] { return inner_->stats(); });
   }
-  void candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
-                  CandidateLists& out) const override {
+  using Shard::candidates;
+  void candidates(const CandidateRequest& request, CandidateLists& out) const override {
     run(Call::kCandidates, [&] {
       if (error_.load() == 0) {
-        inner_->candidates(queries, k, params, filter, out);
+        inner_->candidates(request, out);
       } else {
-        distorted_candidates(queries, k, params, filter, out);
+        distorted_candidates(request, out);
       }
     });
   }
@@ -141,15 +141,14 @@ class FaultyShard final : public Shard {
 
  private:
   // A lossy code's distances: all too great, by a factor that keeps their order within a list.
-  void distorted_candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
-                            CandidateLists& out) const {
+  void distorted_candidates(const CandidateRequest& request, CandidateLists& out) const {
     CandidateLists exact;
-    inner_->candidates(queries, k, params, filter, exact);
+    inner_->candidates(request, exact);
     out.reset(exact.queries());
     for (std::size_t query = 0; query < exact.queries(); ++query) {
       out.begin_query();
       for (const CandidateLists::Entry& entry : exact.of(query)) {
-        out.append(exact.key(entry), entry.version, entry.distance * (1 + error_.load()));
+        out.append(exact.key(entry), entry.version, entry.distance * (1 + error_.load()), entry.handle);
       }
     }
     out.distances = exact.distances;

@@ -39,10 +39,10 @@ class SwitchableShard final : public Shard {
   std::uint64_t drop(std::span<const Arc> arcs) override { return reached().drop(arcs); }
   std::uint64_t collect_tombstones(const Version& newest) override { return reached().collect_tombstones(newest); }
   ShardStats stats() const override { return inner_->stats(); }
-  void candidates(const MatrixView& queries, std::size_t k, const SearchParams& params, const KeyFilter* filter,
-                  CandidateLists& out) const override {
+  using Shard::candidates;
+  void candidates(const CandidateRequest& request, CandidateLists& out) const override {
     dawdle();
-    reached().candidates(queries, k, params, filter, out);
+    reached().candidates(request, out);
   }
   bool candidates_are_exact() const override { return inner_->candidates_are_exact(); }
   void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override {
