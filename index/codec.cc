@@ -70,10 +70,11 @@ std::shared_ptr<const Codec> Codec::train(const IndexSpec& spec, const MatrixVie
 }
 
 std::shared_ptr<const Codec> Codec::from_bytes(std::string_view bytes, std::string_view name) {
-  const std::string_view payload = open_envelope(EnvelopeKind::kCodec, kCodecVersion, bytes, name);
+  std::uint32_t version = 0;
+  const std::string_view payload = open_envelope(EnvelopeKind::kCodec, kSpecVersion, bytes, name, &version);
   return reading(name, [&] {
     ByteReader reader(payload);
-    const IndexSpec spec = get_spec(reader);
+    const IndexSpec spec = get_spec(reader, version);
     const auto fingerprint = reader.get<std::uint64_t>();
     const std::string_view trained = reader.get_string();
     if (reader.left() != 0) throw Error(ErrorCode::kDataLoss, "there are bytes to spare");
@@ -99,7 +100,7 @@ std::string Codec::to_bytes() const {
   put_spec(writer, spec());
   writer.put(fingerprint());
   writer.put_string(write_faiss_index(*impl_->index));
-  return seal_envelope(EnvelopeKind::kCodec, kCodecVersion, writer.take());
+  return seal_envelope(EnvelopeKind::kCodec, kSpecVersion, writer.take());
 }
 
 std::size_t Codec::memory_bytes() const noexcept {

@@ -12,9 +12,10 @@ void put_spec(ByteWriter& writer, const IndexSpec& spec) {
   writer.put(static_cast<std::uint32_t>(spec.ef));
   writer.put(static_cast<std::uint32_t>(spec.nprobe));
   writer.put(spec.seed);
+  writer.put(static_cast<std::uint8_t>(spec.search_codes));
 }
 
-IndexSpec get_spec(ByteReader& reader) {
+IndexSpec get_spec(ByteReader& reader, std::uint32_t version) {
   IndexSpec spec;
   spec.dimension = reader.get<std::uint64_t>();
   spec.metric = static_cast<Metric>(reader.get<std::uint8_t>());
@@ -23,6 +24,11 @@ IndexSpec get_spec(ByteReader& reader) {
   spec.ef = static_cast<int>(reader.get<std::uint32_t>());
   spec.nprobe = static_cast<int>(reader.get<std::uint32_t>());
   spec.seed = reader.get<std::uint64_t>();
+  if (version >= kSpecVersion) {
+    const auto codes = reader.get<std::uint8_t>();
+    check_loaded(codes <= static_cast<std::uint8_t>(SearchCodes::kNone), "its search codes are of no kind that is known");
+    spec.search_codes = static_cast<SearchCodes>(codes);
+  }
   try {
     parse_spec(spec);
   } catch (const Error& e) {

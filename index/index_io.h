@@ -11,8 +11,11 @@ namespace annulus {
 
 void put_spec(ByteWriter& writer, const IndexSpec& spec);
 
-/// A spec that parse_spec accepts. Throws Error(kDataLoss).
-IndexSpec get_spec(ByteReader& reader);
+/// Version 1 of the formats of indexes and codecs knew no search codes: what it wrote is read as a spec with int8 ones.
+inline constexpr std::uint32_t kSpecVersion = 2;
+
+/// A spec, of a payload of format version `version`, that parse_spec accepts. Throws Error(kDataLoss).
+IndexSpec get_spec(ByteReader& reader, std::uint32_t version);
 
 /// Runs `parse`; its errors (a field out of place, a spec that cannot be, FAISS's refusal) are then of the named file.
 template <class Parse>

@@ -23,6 +23,15 @@ Metric parse_metric(std::string_view name);
 
 inline constexpr std::size_t kMaxDimension = 65536;
 
+/// Whether an index of float vectors (`HNSW<M>`, `IVF<n>,Flat`) keeps int8 codes of them beside, to search by.
+enum class SearchCodes : std::uint8_t {
+  kInt8 = 0,  ///< searches by codes, then by the exact distances of the best: faster, for d bytes a row (a little more, rounded up)
+  kNone = 1,  ///< searches by exact distances
+};
+
+/// Codes are kept up to this dimension: integer sums are exact, and cheap, below it.
+inline constexpr std::size_t kMaxCodedDimension = 8192;
+
 /// What a vector index is made of, and its defaults. A plain value; `parse_spec` checks it.
 struct IndexSpec {
   std::size_t dimension = 0;  ///< d, 1 to kMaxDimension
@@ -31,6 +40,7 @@ struct IndexSpec {
   int ef_construction = 200;     ///< HNSW: candidates kept while inserting, > 0
   int ef = 64;                   ///< HNSW: candidates kept while searching, > 0; a search may override it
   int nprobe = 8;                ///< IVF: lists visited by a search, > 0; a search may override it
+  SearchCodes search_codes = SearchCodes::kInt8;  ///< beside float vectors; no other family has them
   std::uint64_t seed = 1234;     ///< of training and of HNSW's levels: same input, same index
 
   friend bool operator==(const IndexSpec&, const IndexSpec&) = default;

@@ -17,7 +17,7 @@
 namespace annulus {
 namespace {
 
-constexpr std::uint32_t kIndexVersion = 1;
+constexpr std::uint32_t kIndexVersion = kSpecVersion;
 
 [[noreturn]] void throw_size(const char* what, std::size_t given, std::size_t expected) {
   throw Error(ErrorCode::kInvalidArgument,
@@ -328,10 +328,11 @@ std::string VectorIndex::to_bytes() const {
 }
 
 VectorIndex VectorIndex::from_bytes(std::string_view bytes, std::shared_ptr<const Codec> codec, std::string_view name) {
-  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, kIndexVersion, bytes, name);
+  std::uint32_t version = 0;
+  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, kIndexVersion, bytes, name, &version);
   return reading(name, [&] {
     ByteReader reader(payload);
-    auto impl = std::make_unique<Impl>(get_spec(reader));
+    auto impl = std::make_unique<Impl>(get_spec(reader, version));
     const auto has_codec = reader.get<std::uint8_t>();
     const auto fingerprint = reader.get<std::uint64_t>();
     const auto count = reader.get<std::uint64_t>();

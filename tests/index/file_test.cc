@@ -51,8 +51,8 @@ INSTANTIATE_TEST_SUITE_P(Kinds, FileOfEveryKind, ::testing::ValuesIn(every_kind(
 
 /// The FAISS index inside the bytes of a saved index: the last field of the payload.
 std::string_view faiss_blob(std::string_view bytes, const VectorIndex& index) {
-  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, 1, bytes, "test");
-  std::size_t at = 8 + 1 + 8 + index.spec().factory.size() + 3 * 4 + 8 + 1 + 8;
+  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, 2, bytes, "test");
+  std::size_t at = 8 + 1 + 8 + index.spec().factory.size() + 3 * 4 + 8 + 1 + 1 + 8;
   std::uint64_t rows = 0;
   std::memcpy(&rows, payload.data() + at, 8);
   at += 8 + rows * 9 + 8;
@@ -122,7 +122,7 @@ TEST_P(FileOfEveryKind, IsRefusedOrHarmlessWhenAlteredUnderARightChecksum) {
   // What a checksum cannot see: a writer with a defect, or an enemy. The altered index must be refused, or else survive
   // what is done to an index; a sanitizer watches.
   const VectorIndex index = lived_in(20);
-  std::string payload(open_envelope(EnvelopeKind::kIndex, 1, index.to_bytes(), "test"));
+  std::string payload(open_envelope(EnvelopeKind::kIndex, 2, index.to_bytes(), "test"));
   const Matrix queries = data(3, 7);
   std::size_t refused = 0;
   std::size_t tried = 0;
@@ -132,7 +132,7 @@ TEST_P(FileOfEveryKind, IsRefusedOrHarmlessWhenAlteredUnderARightChecksum) {
       ++tried;
       payload[i] = static_cast<char>(payload[i] ^ mask);
       try {
-        VectorIndex altered = VectorIndex::from_bytes(seal_envelope(EnvelopeKind::kIndex, 1, payload));
+        VectorIndex altered = VectorIndex::from_bytes(seal_envelope(EnvelopeKind::kIndex, 2, payload));
         search(altered, queries, 5, {.ef = 20, .nprobe = 3});
         altered.erase(std::vector<VectorId>{7, 10, 14});
         altered.upsert(ids_from(100, 3), queries);
@@ -227,7 +227,7 @@ TEST(IndexFile, IsRefusedWhenAListHoldsARowThatIsElsewhereToo) {
   const VectorIndex index = filled_index(make_spec("IVF2,Flat", Metric::kL2, kD), random_matrix(20, kD, 1));
   const std::string bytes = index.to_bytes();
   const std::string_view blob = faiss_blob(bytes, index);
-  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, 1, bytes, "test");
+  const std::string_view payload = open_envelope(EnvelopeKind::kIndex, 2, bytes, "test");
   const auto sealed_with = [&](std::int64_t row) {
     faiss::VectorIOReader reader;
     reader.data.assign(blob.begin(), blob.end());
@@ -241,7 +241,7 @@ TEST(IndexFile, IsRefusedWhenAListHoldsARowThatIsElsewhereToo) {
     std::string altered(payload.substr(0, payload.size() - blob.size() - 8));
     for (int i = 0; i < 8; ++i) altered += static_cast<char>(std::uint64_t{writer.data.size()} >> (8 * i));
     altered.append(writer.data.begin(), writer.data.end());
-    return seal_envelope(EnvelopeKind::kIndex, 1, altered);
+    return seal_envelope(EnvelopeKind::kIndex, 2, altered);
   };
   for (const std::int64_t row : {0, 19, 20, -1}) {
     expect_error(ErrorCode::kDataLoss, {"doubled.index", "a list holds a row that is not live, or is in another list too"},
@@ -278,9 +278,9 @@ TEST(IndexFile, IsNoCodecFileAndConversely) {
 }
 
 TEST(IndexFile, OfALaterFormatIsRefusedAsSuch) {
-  expect_error(ErrorCode::kUnimplemented, {"version 2"},
-               [] { VectorIndex::from_bytes(seal_envelope(EnvelopeKind::kIndex, 2, "")); });
-  expect_error(ErrorCode::kUnimplemented, {"version 2"}, [] { Codec::from_bytes(seal_envelope(EnvelopeKind::kCodec, 2, "")); });
+  expect_error(ErrorCode::kUnimplemented, {"version 3"},
+               [] { VectorIndex::from_bytes(seal_envelope(EnvelopeKind::kIndex, 3, "")); });
+  expect_error(ErrorCode::kUnimplemented, {"version 3"}, [] { Codec::from_bytes(seal_envelope(EnvelopeKind::kCodec, 3, "")); });
 }
 
 TEST(CodecFile, IsRefusedDamagedOrAlteredUnderARightChecksum) {
@@ -291,11 +291,11 @@ TEST(CodecFile, IsRefusedDamagedOrAlteredUnderARightChecksum) {
     for (std::size_t length = 0; length < bytes.size(); length += 1 + length / 50) {
       ASSERT_THROW(Codec::from_bytes(std::string_view(bytes).substr(0, length)), Error) << length;
     }
-    std::string payload(open_envelope(EnvelopeKind::kCodec, 1, bytes, "test"));
+    std::string payload(open_envelope(EnvelopeKind::kCodec, 2, bytes, "test"));
     for (std::size_t i = 0; i < payload.size(); i += 1 + i / 200) {
       payload[i] = static_cast<char>(payload[i] ^ 0x41);
       try {
-        const auto altered = Codec::from_bytes(seal_envelope(EnvelopeKind::kCodec, 1, payload));
+        const auto altered = Codec::from_bytes(seal_envelope(EnvelopeKind::kCodec, 2, payload));
         // Bytes that decide about no code: search defaults, the seed, and what only FAISS's own search reads.
         EXPECT_EQ(altered->fingerprint(), codec->fingerprint()) << i;
       } catch (const Error& e) {
