@@ -318,7 +318,6 @@ void VectorRouter::search(const MatrixView& queries, std::size_t k, const Search
   }
   if (options.filter != nullptr && !*options.filter) throw Error(ErrorCode::kInvalidArgument, "the filter is empty; pass null for no filter");
   validate_vectors(queries, options_.index.dimension, options_.index.metric, "the queries");
-  require_codec("search");
   if (options_.index.metric == Metric::kCosine) {
     const Matrix normalised = accepted(queries, "the queries");
     RouterSearch(*this, normalised, k, options, result).run();

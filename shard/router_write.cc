@@ -164,14 +164,15 @@ WriteReport VectorRouter::upsert(std::span<const KeyView> keys, const MatrixView
   if (keys.empty()) return {};
   validate_keys(keys);
   const Matrix taken = accepted(vectors, "the vectors to upsert");
-  require_codec("upsert");
   std::vector<RecordView> records(keys.size());
   for (std::size_t row = 0; row < keys.size(); ++row) {
     const float* vector = taken.row(static_cast<Eigen::Index>(row)).data();
     records[row] = {.key = keys[row], .version = {}, .deleted = false,
                     .vector_hash = hash_vector(vector, options_.index.dimension), .vector = vector};
   }
-  return write(records);
+  WriteReport report = write(records);
+  codec_.wrote(keys.size());
+  return report;
 }
 
 WriteReport VectorRouter::upsert(KeyView key, const VectorView& vector) {

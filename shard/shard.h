@@ -121,7 +121,8 @@ class Shard {
   virtual const IndexSpec& spec() const noexcept = 0;
   virtual KeyKind key_kind() const noexcept = 0;
 
-  /// Hands over the codec that all shards of a router share. Throws Error(kFailedPrecondition) if rows were encoded otherwise.
+  /// Hands over the codec that all shards of a router share; returns when the shard searches by it. A shard that holds records
+  /// without a codec converts them, beside reads and writes. Throws Error(kFailedPrecondition) if rows were encoded otherwise.
   virtual void attach_codec(std::shared_ptr<const Codec> codec) = 0;
 
   /// Applies each record unless an equal or newer version of its key is held; tombstones are records too. Idempotent.

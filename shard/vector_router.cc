@@ -24,7 +24,8 @@ std::string describe(const IndexSpec& spec, KeyKind kind) {
 VectorRouter::VectorRouter(RouterOptions options)
     : options_(checked(std::move(options))),
       control_(options_.ring, options_.replicas, parse_spec(options_.index).family),
-      clock_(options_.writer) {}
+      clock_(options_.writer),
+      codec_(options_.index, options_.replicas, options_.train_at, control_) {}
 
 VectorRouter::~VectorRouter() = default;
 
@@ -44,29 +45,11 @@ void VectorRouter::attach_node(std::shared_ptr<Shard> shard, double weight, std:
     throw Error(ErrorCode::kFailedPrecondition, "shard '" + shard->id() + "' holds " + std::to_string(stats.live + stats.tombstones) +
                                                     " records already; a shard joins empty, drop them first");
   }
-  std::lock_guard lock(codec_mutex_);
-  if (codec_ != nullptr) shard->attach_codec(codec_);
-  control_.attach(std::move(shard), weight, std::move(zone));
+  Shard& joining = *shard;
+  codec_.adopt(joining, [&] { control_.attach(std::move(shard), weight, std::move(zone)); });
 }
 
-void VectorRouter::train(const MatrixView& samples) {
-  std::lock_guard lock(codec_mutex_);
-  if (codec_ != nullptr) throw Error(ErrorCode::kFailedPrecondition, "this router has a codec already; it is trained once");
-  std::shared_ptr<const Codec> codec = Codec::train(options_.index, accepted(samples, "the training samples"));
-  for (const auto& shard : control_.shards()) shard->attach_codec(codec);
-  codec_ = std::move(codec);
-}
-
-std::shared_ptr<const Codec> VectorRouter::codec() const {
-  std::lock_guard lock(codec_mutex_);
-  return codec_;
-}
-
-void VectorRouter::require_codec(const char* what) const {
-  if (!needs_training(options_.index) || codec() != nullptr) return;
-  throw Error(ErrorCode::kFailedPrecondition,
-              std::string(what) + " before training: index '" + options_.index.factory + "' needs a codec; call train first");
-}
+void VectorRouter::train(const MatrixView& samples) { codec_.train(accepted(samples, "the training samples")); }
 
 namespace {
 
@@ -127,6 +110,15 @@ bool VectorRouter::contains(KeyView key) const {
 }
 
 SyncReport VectorRouter::bring_up(std::string_view id, UnreachablePolicy policy) {
+  // A shard that was away while the others were trained gets the codec before it serves.
+  for (const auto& shard : control_.shards()) {
+    if (shard->id() != id) continue;
+    try {
+      codec_.adopt(*shard, [] {});
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kUnavailable) throw;
+    }
+  }
   control_.mark_returned(id);
   return synchronise(control_, id, policy);
 }

@@ -15,6 +15,7 @@
 #include "index/index_spec.h"
 #include "index/vector_index.h"
 #include "ring/hash_ring.h"
+#include "shard/cluster_codec.h"
 #include "shard/cluster_control.h"
 #include "shard/cost_meter.h"
 #include "shard/fan_out.h"
@@ -29,6 +30,9 @@ struct RouterOptions {
   KeyKind key_kind = KeyKind::kBytes;
   std::size_t replicas = 1;           ///< R: shards that hold each key
   RingOptions ring = {};
+  /// Keys at which a cluster whose index needs a codec trains it and converts its shards by itself; until then it is flat, and
+  /// exact. None: what the training wants (64 keys a list, and more for codebooks); 0: never, `train` does it.
+  std::optional<std::size_t> train_at = {};
   std::uint32_t writer = 0;           ///< number of this router, part of its versions. Shards have one router at a time
 };
 
@@ -120,10 +124,16 @@ class VectorRouter {
 
   // --- codec
 
-  /// Trains the codec that all shards share; before the first write, and only for indexes that need one (IVF, SQ8, PQ).
-  /// `samples`: n x d. Throws as Codec::train; Error(kFailedPrecondition) if there is a codec already.
+  /// Trains the codec that all shards share, on samples that need not be in the cluster (n x d), and converts the shards' rows:
+  /// only for indexes that need one (IVF, SQ8, PQ), which until then are flat. Returns when every shard searches by it; reads and
+  /// writes go on meanwhile. Without it, training starts by itself when there are RouterOptions::train_at keys.
+  /// Throws as Codec::train; Error(kFailedPrecondition) if there is a codec already.
   void train(const MatrixView& samples);
-  std::shared_ptr<const Codec> codec() const;
+  /// Null until every shard has it.
+  std::shared_ptr<const Codec> codec() const { return codec_.get(); }
+  TrainingState training() const { return codec_.state(); }
+  /// Returns when no training that started by itself is under way.
+  void wait_for_training() const { codec_.wait(); }
 
   // --- writes
 
@@ -185,15 +195,13 @@ class VectorRouter {
   WriteReport write(std::span<const RecordView> records);
   void validate_keys(std::span<const KeyView> keys) const;
   Matrix accepted(const MatrixView& vectors, const char* what) const;
-  void require_codec(const char* what) const;
 
   const RouterOptions options_;
   ClusterControl control_;
   VersionClock clock_;
   mutable CostMeter query_cost_;  // of one query at one shard
   CostMeter row_cost_;            // of one row at one shard
-  mutable std::mutex codec_mutex_;
-  std::shared_ptr<const Codec> codec_;
+  ClusterCodec codec_;            // last: its thread uses the others
 };
 
 }  // namespace annulus

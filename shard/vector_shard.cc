@@ -47,6 +47,13 @@ class SlotFilter final : public Filter {
   const KeyFilter& accept_;
 };
 
+// What a shard begins with: an index that needs a codec is a flat one until it has one.
+VectorIndex first_index(const IndexSpec& spec) {
+  IndexSpec first = spec;
+  if (needs_training(spec)) first.factory = "Flat";
+  return VectorIndex(first);
+}
+
 void check_outcomes(std::size_t records, std::size_t outcomes) {
   if (records != outcomes) {
     throw Error(ErrorCode::kInvalidArgument, std::to_string(outcomes) + " outcomes for " + std::to_string(records) + " records");
@@ -56,15 +63,24 @@ void check_outcomes(std::size_t records, std::size_t outcomes) {
 }  // namespace
 
 VectorShard::VectorShard(std::string id, IndexSpec spec, KeyKind key_kind)
-    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(spec_) {
+    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(first_index(spec_), write_mutex_, mutex_) {
   if (id_.empty()) throw Error(ErrorCode::kInvalidArgument, "a shard needs an id that is not empty");
 }
 
 void VectorShard::attach_codec(std::shared_ptr<const Codec> codec) {
-  std::lock_guard writing(write_mutex_);
-  std::unique_lock lock(mutex_);
-  if (codec != nullptr && index_.codec() != nullptr && index_.codec()->fingerprint() == codec->fingerprint()) return;
-  index_.attach_codec(std::move(codec));
+  std::lock_guard rebuilding(rebuild_mutex_);
+  VectorIndex trained(spec_);
+  trained.attach_codec(codec);
+  {
+    std::lock_guard writing(write_mutex_);
+    const auto& held = index_.current().codec();
+    if (held != nullptr && held->fingerprint() == codec->fingerprint()) return;
+    if (held != nullptr && index_.current().size() != 0) {
+      throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' holds " + std::to_string(index_.current().size()) +
+                                                      " vectors in codes of another codec; attach a codec to a shard that has none");
+    }
+  }
+  index_.rebuild(std::move(trained));
 }
 
 void VectorShard::validate(std::span<const RecordView> records) const {
@@ -81,15 +97,6 @@ void VectorShard::validate(std::span<const RecordView> records) const {
 void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
   check_outcomes(records.size(), outcomes.size());
   validate(records);
-  bool ready = false;
-  {
-    std::shared_lock lock(mutex_);
-    ready = index_.ready();
-  }
-  if (!ready && std::any_of(records.begin(), records.end(), [](const RecordView& r) { return !r.deleted; })) {
-    throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
-                                                    "); call VectorRouter::train first");
-  }
   for (std::size_t begin = 0; begin < records.size(); begin += kWriteBlock) {
     const std::size_t count = std::min(kWriteBlock, records.size() - begin);
     std::lock_guard writing(write_mutex_);
@@ -151,20 +158,15 @@ void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mod
   for (const Change& change : changes) {
     if (!change.record->deleted) std::copy_n(change.record->vector, spec_.dimension, vectors.row(row++).data());
   }
-  StagedRows staged;
-  if (!ids.empty()) {
-    staged = index_.stage(ids, vectors, [this](const std::function<void()>& step) {
-      std::unique_lock lock(mutex_);
-      step();
-    });
-  }
+  LiveIndex::Staged staged;
+  if (!ids.empty()) staged = index_.stage(ids, vectors);
   for (std::size_t begin = 0; begin < changes.size(); begin += kCommitRows) {
     commit(std::span(changes).subspan(begin, std::min(kCommitRows, changes.size() - begin)), staged);
   }
 }
 
 // The index goes first and the table follows, so that a failure in between leaves an old version, which a repeated write replaces.
-void VectorShard::commit(std::span<const Change> changes, StagedRows& staged) {
+void VectorShard::commit(std::span<const Change> changes, LiveIndex::Staged& staged) {
   std::unique_lock lock(mutex_);
   std::vector<VectorId> erased;
   std::size_t upserted = 0, inserted = 0;
@@ -217,7 +219,7 @@ HeldRecord VectorShard::get(KeyView key, std::span<float> vector) const {
   std::shared_lock lock(mutex_);
   const Slot slot = table_.find(token_of_key(key), key);
   const HeldRecord record = held(slot);
-  if (record.found && !record.deleted && !vector.empty()) require_vector(index_.reconstruct(slot, vector), key);
+  if (record.found && !record.deleted && !vector.empty()) require_vector(index_.current().reconstruct(slot, vector), key);
   return record;
 }
 
@@ -252,7 +254,7 @@ bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::s
     --left;
     const RecordView record = view_of(slot);
     if (contents == ScanContents::kVectors && !record.deleted) {
-      require_vector(index_.reconstruct(slot, page.append_live(record)), record.key);
+      require_vector(index_.current().reconstruct(slot, page.append_live(record)), record.key);
     } else {
       page.append(record);
     }
@@ -336,18 +338,28 @@ std::uint64_t VectorShard::collect_tombstones(const Version& newest) {
 }
 
 void VectorShard::compact_beyond(double dead_fraction) {
-  std::lock_guard writing(write_mutex_);  // nobody else changes the index
-  if (index_.dead_rows() < kCompactRows || index_.dead_fraction() < dead_fraction) return;
-  VectorIndex compacted = index_.compacted();
-  std::unique_lock lock(mutex_);
-  index_ = std::move(compacted);
+  const auto due = [&] {
+    const VectorIndex& index = index_.current();
+    return index.dead_rows() >= kCompactRows && index.dead_fraction() >= dead_fraction;
+  };
+  {
+    std::shared_lock lock(mutex_);
+    if (!due()) return;
+  }
+  const std::unique_lock rebuilding(rebuild_mutex_, std::try_to_lock);
+  if (!rebuilding.owns_lock()) return;  // someone is at it
+  std::shared_lock lock(mutex_);
+  if (!due()) return;
+  VectorIndex compacted(index_.current().spec(), index_.current().codec());
+  lock.unlock();
+  index_.rebuild(std::move(compacted));
 }
 
 ShardStats VectorShard::stats() const {
   std::shared_lock lock(mutex_);
   return {.live = live_,
           .tombstones = table_.size() - live_,
-          .dead_rows = index_.dead_rows(),
+          .dead_rows = index_.current().dead_rows(),
           .memory_bytes = index_.memory_bytes() + table_.memory_bytes(),
           .searched_queries = searched_queries_.load(std::memory_order_relaxed),
           .distances = distances_.load(std::memory_order_relaxed)};
@@ -360,11 +372,7 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
   out.reset(n);
   std::shared_lock lock(mutex_);
   if (request.k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
-  if (!index_.ready()) {
-    throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' has an untrained index (" + spec_.factory +
-                                                    "); call VectorRouter::train first");
-  }
-  const std::size_t most = std::min(request.k, index_.size());
+  const std::size_t most = std::min(request.k, index_.current().size());
   if (most == 0) {
     for (std::size_t i = 0; i < n; ++i) out.begin_query();
     return;
@@ -374,14 +382,14 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
   SearchWork work;
   const KeyTieOrder by_key(table_, key_kind_);
   // approximate distances decide nothing: any order of equal ones will do, and by slot is the cheapest
-  const TieOrder* order = index_.candidates_are_exact() ? &by_key : nullptr;
+  const TieOrder* order = index_.current().candidates_are_exact() ? &by_key : nullptr;
   // a list that is shorter than asked lets no bound fall
   const std::span<SharedBound> bounds = most == request.k ? request.bounds : std::span<SharedBound>();
   if (request.filter != nullptr) {
     const SlotFilter slots(table_, *request.filter);
-    index_.candidates(request.queries, most, &slots, order, bounds, found, counts, &work);
+    index_.current().candidates(request.queries, most, &slots, order, bounds, found, counts, &work);
   } else {
-    index_.candidates(request.queries, most, nullptr, order, bounds, found, counts, &work);
+    index_.current().candidates(request.queries, most, nullptr, order, bounds, found, counts, &work);
   }
   out.bounded = !bounds.empty();
   for (std::size_t i = 0; i < n; ++i) {
@@ -399,7 +407,7 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
 
 bool VectorShard::candidates_are_exact() const {
   std::shared_lock lock(mutex_);
-  return index_.candidates_are_exact();
+  return index_.current().candidates_are_exact();
 }
 
 void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const {
@@ -422,14 +430,14 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
   }
   for (std::size_t begin = 0, end = 0; begin < items.size(); begin = end) {
     while (end < items.size() && items[end].query == items[begin].query) ++end;
-    index_.distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
+    index_.current().distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
                      distances.subspan(begin, end - begin));
   }
 }
 
 bool VectorShard::lossless() const {
   std::shared_lock lock(mutex_);
-  return index_.lossless();
+  return index_.current().lossless();
 }
 
 }  // namespace annulus

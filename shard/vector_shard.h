@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/fair_shared_mutex.h"
 #include "core/fifo_mutex.h"
 #include "index/vector_index.h"
+#include "shard/live_index.h"
 #include "shard/record_table.h"
 #include "shard/shard.h"
 
@@ -17,8 +19,9 @@ namespace annulus {
 /// A Shard in memory. Searches, reads and scans run side by side, and beside a write while it encodes and links its vectors; a
 /// write excludes them for 32 rows at a time, to make them visible, and a drop for 256. Writes take turns block by block, so
 /// that a bulk copy does not hold off a single upsert.
-/// When a third of the index's rows are dead, the write that made it so compacts: searches go on meanwhile, beside a second
-/// copy of the index.
+/// When a third of the index's rows are dead, the write that made it so builds the index anew: searches and other writes go on
+/// meanwhile, beside a second copy of the index.
+/// An index that needs a codec is a flat one until `attach_codec`, which converts it in the same way.
 class VectorShard final : public Shard {
  public:
   /// Throws Error(kInvalidArgument) for an empty id or a spec that IndexSpec refuses.
@@ -55,7 +58,7 @@ class VectorShard final : public Shard {
   };
   std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
-  void commit(std::span<const Change> changes, StagedRows& staged);
+  void commit(std::span<const Change> changes, LiveIndex::Staged& staged);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
   void require_vector(bool found, KeyView key) const;
   void compact_beyond(double dead_fraction);
@@ -66,9 +69,10 @@ class VectorShard final : public Shard {
   const IndexSpec spec_;
   const KeyKind key_kind_;
 
+  std::mutex rebuild_mutex_;       // held by who builds the index anew; taken before the others
   FifoMutex write_mutex_;          // one block of writes at a time, in turn; taken before mutex_
   mutable FairSharedMutex mutex_;  // guards all below
-  VectorIndex index_;              // its ids are slots
+  LiveIndex index_;                // its ids are slots
   RecordTable table_;
   std::uint64_t live_ = 0;
   mutable std::atomic<std::uint64_t> searched_queries_{0};

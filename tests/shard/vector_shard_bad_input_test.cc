@@ -130,18 +130,12 @@ TEST(VectorShardBadInput, RefusesAShardWithoutANameOrWithAnUnknownIndex) {
   expect_error(ErrorCode::kInvalidArgument, {"dimension"}, [] { VectorShard("s", spec_of("Flat", 0)); });
 }
 
-TEST(VectorShardBadInput, AsksForTrainingBeforeItIsUsed) {
+TEST(VectorShardBadInput, TakesOneCodecAndNoOther) {
   const IndexSpec spec = spec_of("IVF4,Flat");
   VectorShard shard("untrained", spec);
   const Vector v = Vector::Constant(4, 1.0f);
   const RecordView record{.key = "k", .version = {1, 0}, .vector = v.data()};
   WriteOutcome outcome;
-  expect_error(ErrorCode::kFailedPrecondition, {"untrained", "IVF4,Flat", "train"},
-               [&] { shard.upsert_if_newer(std::span(&record, 1), WriteMode::kInsertOrUpdate, std::span(&outcome, 1)); });
-  CandidateLists lists;
-  expect_error(ErrorCode::kFailedPrecondition, {"untrained", "train"}, [&] { shard.candidates(v, 1, {}, nullptr, lists); });
-  EXPECT_EQ(shard.stats().live, 0u);
-
   expect_error(ErrorCode::kInvalidArgument, {"codec"}, [&] { shard.attach_codec(nullptr); });
   const auto codec = Codec::train(spec, random_matrix(600, 4, 1));
   shard.attach_codec(codec);

@@ -1,0 +1,59 @@
+// Internal: a shard's index, which can be built anew beside searches and writes.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "core/fair_shared_mutex.h"
+#include "core/fifo_mutex.h"
+#include "index/vector_index.h"
+
+namespace annulus {
+
+/// A VectorIndex, and now and then the one that will take its place: a compacted one, or one of another kind. While the next one
+/// is built, block by block, searches ask the current one alone and writes go to both, so that at the end they hold the same.
+///
+/// The caller's two locks: whoever writes (stage, commit, abandon, erase) holds `writes`; whoever commits, abandons or erases also
+/// holds `rows` exclusively; all other calls need `rows` shared, or `writes`.
+class LiveIndex {
+ public:
+  LiveIndex(VectorIndex index, FifoMutex& writes, FairSharedMutex& rows);
+  LiveIndex(const LiveIndex&) = delete;
+  LiveIndex& operator=(const LiveIndex&) = delete;
+
+  /// The index that answers.
+  const VectorIndex& current() const noexcept { return current_; }
+
+  /// Vectors on their way into one index or two.
+  struct Staged {
+    StagedRows current;
+    StagedRows next;
+  };
+
+  /// As VectorIndex's. The steps that need it take `rows` exclusively. What stage throws leaves the current index as it was.
+  Staged stage(std::span<const VectorId> ids, const MatrixView& vectors);
+  void commit(Staged& staged, std::size_t count);
+  void abandon(Staged& staged) noexcept;
+  std::size_t erase(std::span<const VectorId> ids);
+
+  /// Puts `next`, which is empty, in the current one's place when it holds the same vectors. Takes `writes` for one block of
+  /// vectors at a time; the caller holds no lock, and calls it from one thread at a time. What it throws leaves the current index.
+  void rebuild(VectorIndex next);
+
+  /// Memory of both.
+  std::size_t memory_bytes() const noexcept;
+
+ private:
+  void copy_block(std::span<const VectorId> ids);
+
+  VectorIndex current_;
+  std::optional<VectorIndex> next_;  // guarded by `writes`
+  std::atomic<std::size_t> next_bytes_{0};
+  FifoMutex& writes_;
+  FairSharedMutex& rows_;
+};
+
+}  // namespace annulus
