@@ -83,8 +83,8 @@ class CandidateLists {
   std::span<const Entry> of(std::size_t query) const noexcept;
   KeyView key(const Entry& entry) const noexcept { return KeyView(keys_).substr(entry.key_begin, entry.key_size); }
 
-  /// The list of a query may have been cut: rows behind its last entry are unknown.
-  bool cut(std::size_t query, std::size_t k) const noexcept { return bounded || of(query).size() >= k; }
+  /// The list of a query is full: it may have been cut, and rows behind its last entry are unknown.
+  bool cut(std::size_t query, std::size_t k) const noexcept { return of(query).size() >= k; }
 
   std::uint64_t distances = 0;  ///< work done for these lists
   bool bounded = false;         ///< rows beyond a shared bound may be missing

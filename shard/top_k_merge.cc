@@ -40,8 +40,10 @@ bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, 
   std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(), order);
   hits.resize(kept);
   if (!superseded) return true;
-  // Every row that a cut list did not return is farther than the list's last entry. The answer is whole if it ends before.
+  // Every row that a cut list did not return is farther than the list's last entry. The answer is whole if it ends before. A
+  // list under a shared bound may lack any row: the bound was that of rows which have fallen now.
   return std::none_of(lists.begin(), lists.end(), [&](const CandidateLists& list) {
+    if (list.bounded) return true;
     if (!list.cut(query, asked)) return false;
     const CandidateLists::Entry& last = list.of(query).back();
     const MergedHit end{list.key(last), last.version, last.distance, 0, 0};

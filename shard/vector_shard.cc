@@ -139,6 +139,8 @@ std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordV
       fresh += known ? 0 : 1;
     }
   }
+  // Erases come last: they move rows about, and what is staged knows its rows.
+  std::stable_partition(changes.begin(), changes.end(), [](const Change& change) { return !change.record->deleted; });
   const std::vector<Slot> slots = table_.upcoming(fresh);
   auto next = slots.begin();
   for (Change& change : changes) {
@@ -160,8 +162,11 @@ void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mod
   }
   LiveIndex::Staged staged;
   if (!ids.empty()) staged = index_.stage(ids, vectors);
-  for (std::size_t begin = 0; begin < changes.size(); begin += kCommitRows) {
-    commit(std::span(changes).subspan(begin, std::min(kCommitRows, changes.size() - begin)), staged);
+  for (std::size_t begin = 0, end = 0; begin < changes.size(); begin = end) {
+    // no erase before the last commit of staged rows: the two kinds do not mix
+    const std::size_t limit = begin < ids.size() ? ids.size() : changes.size();
+    end = std::min(begin + kCommitRows, limit);
+    commit(std::span(changes).subspan(begin, end - begin), staged);
   }
 }
 
