@@ -1,54 +1,21 @@
 #include "index/distance.h"
 
-#include <hwy/highway.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <optional>
 
 #include "tests/index/support.h"
+#include "tests/index/targets.h"
 
 namespace annulus {
 namespace {
 
 using testing::expect_error;
+using testing::force_nothing;
+using testing::force_target;
 using testing::random_matrix;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-
-/// Makes `target` the only one, as if the processor had no other.
-void force_target(std::int64_t target) {
-  hwy::SetSupportedTargetsForTest(target);
-  hwy::GetChosenTarget().Update(target);
-}
-
-void force_nothing() {
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
-
-/// The instruction sets of this processor that the kernels are compiled for, the plain fallback included.
-std::vector<std::pair<std::string, std::int64_t>> targets() {
-  std::vector<std::pair<std::string, std::int64_t>> found;
-  std::optional<std::int64_t> fallback;
-  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-    const std::int64_t target = left & -left;
-    force_target(target);
-    if (std::string(simd_target()) == hwy::TargetName(target)) {
-      found.emplace_back(simd_target(), target);
-    } else {
-      fallback = target;  // the kernels are not compiled for it
-    }
-  }
-  if (fallback) {
-    force_target(*fallback);
-    const bool known = std::any_of(found.begin(), found.end(), [](const auto& each) { return each.first == simd_target(); });
-    if (!known) found.emplace_back(simd_target(), *fallback);
-  }
-  force_nothing();
-  return found;
-}
 
 class DistanceOnEachTarget : public ::testing::TestWithParam<std::pair<std::string, std::int64_t>> {
  protected:
@@ -56,7 +23,7 @@ class DistanceOnEachTarget : public ::testing::TestWithParam<std::pair<std::stri
   void TearDown() override { force_nothing(); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Targets, DistanceOnEachTarget, ::testing::ValuesIn(targets()),
+INSTANTIATE_TEST_SUITE_P(Targets, DistanceOnEachTarget, ::testing::ValuesIn(testing::targets(&simd_target)),
                          [](const auto& target) { return target.param.first; });
 
 struct Sums {
@@ -161,8 +128,8 @@ TEST_P(DistanceOnEachTarget, IsNeverNaN) {
 }
 
 TEST(Distance, HasAWideInstructionSetAndAPlainOneToChooseFrom) {
-  EXPECT_GE(targets().size(), 2U);
-  EXPECT_EQ(simd_target(), targets().front().first) << "the best one is not in use";
+  EXPECT_GE(testing::targets(&simd_target).size(), 2U);
+  EXPECT_EQ(simd_target(), testing::targets(&simd_target).front().first) << "the best one is not in use";
 }
 
 TEST(Distance, IsSmallerForWhatIsNearer) {

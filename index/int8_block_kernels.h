@@ -1,0 +1,48 @@
+// Internal: what int8_block_kernels.cc compiles once for each instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace annulus::kernels {
+
+/// Rows of a block. Their products with a query fill lanes side by side, so nothing is summed across lanes.
+inline constexpr std::size_t kBlockRows = 16;
+
+/// Dimensions of d in groups of 4, the last one padded with bytes that count for nothing.
+constexpr std::size_t block_groups(std::size_t d) noexcept { return (d + 3) / 4; }
+
+/// A block: for each group 4 bytes of each row (row r's byte of dimension 4 g + u at 64 g + 4 r + u), then the rows' norms
+/// (16 x i32), then what the scan passes over (16 x u32: the rows' numbers).
+constexpr std::size_t block_bytes(std::size_t d) noexcept { return (block_groups(d) + 2) * 64; }
+
+/// A query, encoded: distance = norm_factor * norm + (product_factor * product + constant).
+struct BlockQuery {
+  const std::int8_t* code;  ///< 4 * block_groups(d) bytes, 0 behind d
+  float norm_factor;        ///< if 0, norms count for nothing
+  float product_factor;
+  float constant;
+};
+
+struct BlockHit {
+  std::uint32_t position;  ///< counted from the first block
+  float distance;
+};
+
+/// The rows within `bound` among the first `count` of the blocks at `blocks` (64-byte aligned), in order, into `hits`, which has
+/// room for `count`. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
+std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
+                        BlockHit* hits) noexcept;
+
+/// The same for n queries at once, with a bound each: hits of query i at hits + i * count, found[i] of them.
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::size_t n, const std::uint8_t* blocks, std::size_t count,
+                 std::size_t d, BlockHit* hits, std::size_t* found) noexcept;
+
+/// The distances of n queries to the first `count` rows: n x `stride` floats, of which each row's last lanes up to the end of
+/// the last block are written too. stride >= count rounded up to whole blocks.
+void block_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t d,
+                     std::size_t stride, float* out) noexcept;
+
+const char* block_target() noexcept;
+
+}  // namespace annulus::kernels

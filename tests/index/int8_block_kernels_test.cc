@@ -1,0 +1,161 @@
+#include "index/int8_block_kernels.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+
+#include "tests/index/support.h"
+#include "tests/index/targets.h"
+
+namespace annulus {
+namespace {
+
+using kernels::BlockHit;
+using kernels::BlockQuery;
+using kernels::kBlockRows;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+class BlockKernelsOnEachTarget : public ::testing::TestWithParam<std::pair<std::string, std::int64_t>> {
+ protected:
+  void SetUp() override { testing::force_target(GetParam().second); }
+  void TearDown() override { testing::force_nothing(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Targets, BlockKernelsOnEachTarget, ::testing::ValuesIn(testing::targets(&kernels::block_target)),
+                         [](const auto& target) { return target.param.first; });
+
+/// Rows and queries of codes, as blocks and as plain arrays. What lies in the last block behind the rows is rubbish.
+struct Codes {
+  std::size_t rows, queries, d;
+  std::vector<std::uint8_t> row_codes;
+  std::vector<std::int32_t> norms;
+  std::vector<std::int8_t> query_codes;
+  std::vector<BlockQuery> forms;
+  std::vector<std::uint8_t> memory;
+
+  Codes(std::size_t n, std::size_t m, std::size_t dimension, std::uint64_t seed, bool extreme = false)
+      : rows(n), queries(m), d(dimension), row_codes(n * d), norms(n), query_codes(m * 4 * kernels::block_groups(d), 0) {
+    std::mt19937_64 generator(seed);
+    const std::size_t block = kernels::block_bytes(d);
+    memory.resize((n + kBlockRows - 1) / kBlockRows * block + 64);
+    for (std::uint8_t& byte : memory) byte = static_cast<std::uint8_t>(generator());
+    for (std::size_t i = 0; i < n; ++i) {
+      std::uint8_t* base = blocks() + i / kBlockRows * block;
+      for (std::size_t j = 0; j < d; ++j) {
+        const std::uint64_t bits = generator();
+        row_codes[i * d + j] = static_cast<std::uint8_t>(extreme ? ((bits & 1) == 0 ? 255 : 1) : bits);
+        base[j / 4 * 64 + i % kBlockRows * 4 + j % 4] = row_codes[i * d + j];
+      }
+      norms[i] = static_cast<std::int32_t>(generator() % 2'000'000);
+      std::memcpy(base + kernels::block_groups(d) * 64 + 4 * (i % kBlockRows), &norms[i], 4);
+    }
+    for (std::size_t q = 0; q < m; ++q) {
+      std::int8_t* code = query_codes.data() + q * 4 * kernels::block_groups(d);
+      for (std::size_t j = 0; j < d; ++j) {
+        code[j] = static_cast<std::int8_t>(extreme ? 127 : static_cast<int>(generator() % 255) - 127);
+      }
+      forms.push_back({code, q % 2 == 0 ? 0.25F : 0.0F, q % 3 == 0 ? -0.5F : 0.125F, static_cast<float>(q) * 3.5F});
+    }
+  }
+
+  std::uint8_t* blocks() { return memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64; }
+
+  double distance(std::size_t q, std::size_t row) const {
+    std::int64_t product = 0;
+    for (std::size_t j = 0; j < d; ++j) product += std::int64_t{row_codes[row * d + j]} * forms[q].code[j];
+    return double{forms[q].norm_factor} * norms[row] + double{forms[q].product_factor} * static_cast<double>(product) +
+           double{forms[q].constant};
+  }
+};
+
+/// A float holds each of the three terms to 2^-24 of it.
+double tolerance(const Codes& codes) { return 1e-6 * static_cast<double>(codes.d * 255 * 127 + 2'000'000); }
+
+TEST_P(BlockKernelsOnEachTarget, AreTheOnesThatWereForced) { EXPECT_EQ(kernels::block_target(), GetParam().first); }
+
+TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
+  for (const std::size_t d : {1UL, 2UL, 3UL, 4UL, 5UL, 31UL, 64UL, 99UL, 100UL, 257UL}) {
+    for (const std::size_t rows : {1UL, 15UL, 16UL, 17UL, 32UL, 33UL, 63UL, 64UL, 65UL, 150UL}) {
+      Codes codes(rows, 3, d, d * 1000 + rows);
+      std::vector<BlockHit> hits(rows);
+      for (std::size_t q = 0; q < codes.queries; ++q) {
+        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks(), rows, d, kInf, hits.data()), rows);
+        for (std::size_t i = 0; i < rows; ++i) {
+          ASSERT_EQ(hits[i].position, i);
+          ASSERT_NEAR(hits[i].distance, codes.distance(q, i), tolerance(codes)) << d << " " << rows << " " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BlockKernelsOnEachTarget, SumExactlyWhatFitsAFloatExactly) {
+  // 4 * 255 * 127 in 16 bits would saturate; 257 dimensions of it are below 2^24, so nothing may be lost.
+  for (const std::size_t d : {4UL, 100UL, 257UL}) {
+    Codes codes(40, 1, d, d, true);
+    codes.forms[0].norm_factor = 0;
+    codes.forms[0].product_factor = 1;
+    codes.forms[0].constant = 0;
+    std::vector<BlockHit> hits(40);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), 40, d, kInf, hits.data()), 40U);
+    for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ(double{hits[i].distance}, codes.distance(0, i)) << d << " " << i;
+  }
+}
+
+TEST_P(BlockKernelsOnEachTarget, DoNotOverflowAtTheLargestDimension) {
+  const std::size_t d = kMaxCodedDimension;
+  Codes codes(17, 1, d, 5, true);
+  std::fill(codes.row_codes.begin(), codes.row_codes.end(), std::uint8_t{255});
+  for (std::size_t b = 0; b < 2; ++b) std::memset(codes.blocks() + b * kernels::block_bytes(d), 255, kernels::block_groups(d) * 64);
+  std::vector<BlockHit> hits(17);
+  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), 17, d, kInf, hits.data()), 17U);
+  for (std::size_t i = 0; i < 17; ++i) EXPECT_NEAR(hits[i].distance, codes.distance(0, i), 64);
+}
+
+TEST_P(BlockKernelsOnEachTarget, KeepWhatIsWithinTheBoundIncludingTheBoundItself) {
+  Codes codes(150, 1, 100, 9);
+  std::vector<BlockHit> all(150);
+  kernels::scan_blocks(codes.forms[0], codes.blocks(), 150, 100, kInf, all.data());
+  for (const std::size_t chosen : {0UL, 70UL, 149UL}) {
+    std::vector<BlockHit> expected;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(expected),
+                 [&](const BlockHit& hit) { return hit.distance <= all[chosen].distance; });
+    std::vector<BlockHit> hits(150);
+    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks(), 150, 100, all[chosen].distance, hits.data()));
+    ASSERT_EQ(hits.size(), expected.size());
+    for (std::size_t i = 0; i < hits.size(); ++i) EXPECT_EQ(hits[i].position, expected[i].position);
+  }
+}
+
+TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
+  for (const std::size_t d : {1UL, 37UL, 100UL}) {
+    for (const std::size_t rows : {1UL, 16UL, 17UL, 33UL, 70UL}) {
+      for (const std::size_t n : {1UL, 3UL, 4UL, 9UL, 17UL}) {
+        Codes codes(rows, n, d, d + rows + n);
+        std::vector<float> bounds(n);
+        for (std::size_t q = 0; q < n; ++q) bounds[q] = q % 3 == 0 ? kInf : static_cast<float>(codes.distance(q, rows / 2));
+        std::vector<BlockHit> hits(n * rows);
+        std::vector<std::size_t> found(n);
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), n, codes.blocks(), rows, d, hits.data(), found.data());
+        const std::size_t stride = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
+        std::vector<float> every(n * stride);
+        kernels::block_distances(codes.forms.data(), n, codes.blocks(), rows, d, stride, every.data());
+        std::vector<BlockHit> alone(rows);
+        for (std::size_t q = 0; q < n; ++q) {
+          ASSERT_EQ(found[q], kernels::scan_blocks(codes.forms[q], codes.blocks(), rows, d, bounds[q], alone.data()));
+          for (std::size_t i = 0; i < found[q]; ++i) {
+            ASSERT_EQ(hits[q * rows + i].position, alone[i].position);
+            ASSERT_EQ(hits[q * rows + i].distance, alone[i].distance);
+            ASSERT_EQ(every[q * stride + alone[i].position], alone[i].distance);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace annulus
