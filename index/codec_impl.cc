@@ -13,6 +13,7 @@
 #include "index/faiss_factory.h"
 #include "index/graph_walk.h"
 #include "index/row_store.h"
+#include "index/top_k.h"
 
 namespace annulus {
 namespace {
@@ -33,14 +34,6 @@ class CentroidDistances final : public RowDistances {
   const float* query_;
   const float* centroids_;
   std::size_t d_;
-};
-
-class EveryList final : public RowNames {
- public:
-  bool name(Row row, VectorId& id) const override {
-    id = row;
-    return true;
-  }
 };
 
 void check_floats(const float* data, std::size_t n, const char* problem) { check_loaded(all_finite(data, n), problem); }
@@ -141,15 +134,15 @@ std::size_t Codec::Impl::nearest_lists(const float* query, std::span<Candidate> 
   const std::size_t d = spec.dimension;
   const float* base = centroids().data();
   if (parsed.quantizer_m != 0) {
+    const faiss::HNSW& graph = static_cast<const faiss::IndexHNSW*>(ivf().quantizer)->hnsw;
     ScratchLease scratch;
-    scratch->pool.resize(std::max(kMinQuantizerEf, 2 * lists.size()));
-    TopK nearest(scratch->pool, nullptr);
     CentroidDistances to_query(spec.metric, query, base, d);
-    work.distances += walk_graph(static_cast<const faiss::IndexHNSW*>(ivf().quantizer)->hnsw, parsed.nlist, to_query, EveryList(),
-                                 *scratch, nearest);
-    const std::span<const Candidate> found = nearest.finish();
+    GraphWalk walk(graph, parsed.nlist, to_query, *scratch);
+    const MetRow start = walk.descend(entry_of(graph), 0);
+    const std::span<const MetRow> found = walk.around(start, 0, std::max(kMinQuantizerEf, 2 * lists.size()));
+    work.distances += walk.distances();
     const std::size_t n = std::min(found.size(), lists.size());
-    std::copy_n(found.begin(), n, lists.begin());
+    for (std::size_t i = 0; i < n; ++i) lists[i] = {found[i].row(), found[i].distance};
     return n;
   }
   TopK nearest(lists, nullptr);

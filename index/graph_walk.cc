@@ -3,6 +3,8 @@
 #include <faiss/impl/HNSW.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 #include <utility>
 
 #include "index/row_store.h"
@@ -10,63 +12,26 @@
 namespace annulus {
 namespace {
 
-bool farther(const Frontier& a, const Frontier& b) noexcept {
-  return a.distance != b.distance ? a.distance > b.distance : a.row > b.row;
-}
-
 using Link = faiss::HNSW::storage_idx_t;
 
 /// Where the neighbours of `row` on `level` are kept. Empty places, -1, follow those that are filled.
 std::span<const Link> places(const faiss::HNSW& graph, Row row, int level) {
-  std::size_t begin;
-  std::size_t end;
-  graph.neighbor_range(row, level, &begin, &end);
-  return {graph.neighbors.data() + begin, end - begin};
+  // FAISS's neighbor_range, without a call into its library for each row of each walk
+  const auto at = static_cast<std::size_t>(level);
+  const auto begin = static_cast<std::size_t>(graph.cum_nneighbor_per_level[at]);
+  const auto end = static_cast<std::size_t>(graph.cum_nneighbor_per_level[at + 1]);
+  return {graph.neighbors.data() + graph.offsets[row] + begin, end - begin};
 }
 
-/// The neighbours of `row` on `level`.
+/// The neighbours of `row` on `level`; of a graph that nobody changes.
 std::span<const Link> links(const faiss::HNSW& graph, Row row, int level) {
   const std::span<const Link> all = places(graph, row, level);
   return {all.begin(), std::find_if(all.begin(), all.end(), [](Link link) { return link < 0; })};
 }
 
-/// Counts and computes the distances of `neighbours` into `out`.
-class Counter {
- public:
-  Counter(RowDistances& distances, std::vector<float>& out) noexcept : distances_(distances), out_(out) {}
-
-  std::span<const float> operator()(std::span<const Row> rows) {
-    if (out_.size() < rows.size()) out_.resize(rows.size());
-    distances_(rows, out_.data());
-    count_ += rows.size();
-    return {out_.data(), rows.size()};
-  }
-  std::size_t count() const noexcept { return count_; }
-
- private:
-  RowDistances& distances_;
-  std::vector<float>& out_;
-  std::size_t count_ = 0;
-};
-
-/// Greedy descent to the lowest level but one.
-Frontier descend(const faiss::HNSW& graph, Counter& distances, std::vector<Row>& neighbours) {
-  const Row entry = static_cast<Row>(graph.entry_point);
-  Frontier nearest{distances({&entry, 1})[0], entry};
-  for (int level = graph.max_level; level >= 1; --level) {
-    for (bool moved = true; moved;) {
-      moved = false;
-      const auto linked = links(graph, nearest.row, level);
-      neighbours.assign(linked.begin(), linked.end());
-      const std::span<const float> found = distances(neighbours);
-      for (std::size_t i = 0; i < found.size(); ++i) {
-        if (found[i] >= nearest.distance) continue;
-        nearest = {found[i], neighbours[i]};
-        moved = true;
-      }
-    }
-  }
-  return nearest;
+/// A link that another thread may be writing. What it leads to was written before it.
+Link load_link(const Link& link) noexcept {
+  return std::atomic_ref<Link>(const_cast<Link&>(link)).load(std::memory_order_acquire);
 }
 
 /// Throws Error(kDataLoss) unless `graph` is safe to walk and to insert into.
@@ -111,40 +76,122 @@ void check_graph(const faiss::HNSW& graph, int m, std::size_t rows) {
 
 }  // namespace
 
-std::size_t walk_graph(const faiss::HNSW& graph, std::size_t rows, RowDistances& distance, const RowNames& names,
-                       SearchScratch& scratch, TopK& results) {
-  if (rows == 0) return 0;
-  Counter distances(distance, scratch.distances);
-  std::vector<Frontier>& frontier = scratch.frontier;
-  std::vector<Row>& neighbours = scratch.neighbours;
-  const auto meet = [&](Row row, float at) {
-    frontier.push_back({at, row});
-    std::push_heap(frontier.begin(), frontier.end(), farther);
-    VectorId id;
-    if (results.admits(at) && names.name(row, id)) results.push({id, at});
-  };
+GraphEntry entry_of(const faiss::HNSW& graph) noexcept {
+  if (graph.entry_point < 0) return {};
+  return {static_cast<Row>(graph.entry_point), graph.max_level};
+}
 
-  scratch.visited.clear(rows);
-  frontier.clear();
-  const Frontier start = descend(graph, distances, neighbours);
-  scratch.visited.insert(start.row);
-  meet(start.row, start.distance);
-  while (!frontier.empty()) {
-    const Frontier nearest = frontier.front();
-    if (!results.admits(nearest.distance)) break;
-    std::pop_heap(frontier.begin(), frontier.end(), farther);
-    frontier.pop_back();
-    neighbours.clear();
-    for (const auto link : links(graph, nearest.row, 0)) {
-      const Row row = static_cast<Row>(link);
-      if (scratch.visited.insert(row)) neighbours.push_back(row);
-    }
-    const std::span<const float> found = distances(neighbours);
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      if (results.admits(found[i])) meet(neighbours[i], found[i]);
+GraphWalk::GraphWalk(const faiss::HNSW& graph, std::size_t rows, RowDistances& distances, SearchScratch& scratch)
+    : graph_(graph), rows_(rows), distance_(distances), scratch_(scratch) {}
+
+/// The distances of scratch_.neighbours.
+std::span<const float> GraphWalk::measure() {
+  const std::span<const Row> rows = scratch_.neighbours;
+  if (scratch_.distances.size() < rows.size()) scratch_.distances.resize(rows.size());
+  distance_(rows, scratch_.distances.data());
+  count_ += rows.size();
+  return {scratch_.distances.data(), rows.size()};
+}
+
+void GraphWalk::gather_links(Row row, int level, bool unvisited_only) {
+  scratch_.neighbours.clear();
+  for (const Link& place : places(graph_, row, level)) {
+    const Link link = load_link(place);
+    if (link < 0) break;
+    const Row neighbour = static_cast<Row>(link);
+    if (neighbour >= rows_) continue;
+    if (!unvisited_only || scratch_.visited.insert(neighbour)) scratch_.neighbours.push_back(neighbour);
+  }
+}
+
+MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
+  scratch_.neighbours.assign(1, entry.row);
+  MetRow nearest{measure()[0], entry.row};
+  for (int at = entry.level; at > level; --at) {
+    for (bool moved = true; moved;) {
+      moved = false;
+      gather_links(nearest.row_and_mark, at, false);
+      const std::span<const float> found = measure();
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        if (found[i] >= nearest.distance) continue;
+        nearest = {found[i], scratch_.neighbours[i]};
+        moved = true;
+      }
     }
   }
-  return distances.count();
+  return nearest;
+}
+
+std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight) {
+  scratch_.visited.clear(rows_);
+  scratch_.visited.insert(start.row());
+  scratch_.met.assign(1, {start.distance, start.row()});
+  if (choice == nullptr) {
+    expand_all<true>(level, ef, nullptr, 1);
+  } else {
+    scratch_.accepted.assign(1, choice->accepts(start.row()) ? 1 : 0);
+    expand_all<false>(level, ef, choice, weight);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < scratch_.met.size(); ++i) {
+      if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
+    }
+    scratch_.met.resize(std::min(kept, ef));
+  }
+  return scratch_.met;
+}
+
+/// Expands the nearest row that is not, until all of those that were kept are. `met` is sorted; it is cut behind the row with which
+/// the weights reach ef.
+template <bool kAll>
+void GraphWalk::expand_all(int level, std::size_t ef, const RowChoice* choice, float weight) {
+  std::vector<MetRow>& met = scratch_.met;
+  std::vector<std::uint8_t>& accepted = scratch_.accepted;
+  const auto goal = static_cast<float>(ef);
+  const auto weight_of = [&](std::size_t i) { return accepted[i] != 0 ? 1.0F : weight; };
+  float held = kAll ? 0.0F : weight_of(0);
+  const auto full = [&] { return kAll ? met.size() >= ef : held >= goal; };
+  for (std::size_t next = 0; next < met.size();) {
+    if (met[next].expanded()) {
+      ++next;
+      continue;
+    }
+    met[next].row_and_mark |= MetRow::kExpanded;
+    gather_links(met[next].row(), level, true);
+    ++next;
+    const std::span<const float> found = measure();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const float distance = found[i];
+      if (full() && distance >= met.back().distance) continue;
+      const auto at = std::upper_bound(met.begin(), met.end(), distance, [](float d, const MetRow& m) { return d < m.distance; });
+      const auto place = static_cast<std::size_t>(at - met.begin());
+      const Row row = scratch_.neighbours[i];
+      if constexpr (kAll) {
+        if (met.size() >= ef) {
+          // the last falls out
+          std::memmove(static_cast<void*>(met.data() + place + 1), met.data() + place, (met.size() - 1 - place) * sizeof(MetRow));
+          met[place] = {distance, row};
+        } else {
+          met.insert(at, {distance, row});
+        }
+      } else {
+        met.insert(at, {distance, row});
+        accepted.insert(accepted.begin() + static_cast<std::ptrdiff_t>(place), choice->accepts(row) ? 1 : 0);
+        held += weight_of(place);
+        while (met.size() > 1 && held - weight_of(met.size() - 1) >= goal) {
+          held -= weight_of(met.size() - 1);
+          met.pop_back();
+          accepted.pop_back();
+        }
+      }
+      next = std::min(next, place);
+      if (place <= next + 2) __builtin_prefetch(graph_.offsets.data() + row);
+    }
+    if (next < met.size()) {
+      const Link* ahead = graph_.neighbors.data() + graph_.offsets[met[next].row()];
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + 16);
+    }
+  }
 }
 
 void adopt_graph(faiss::HNSW&& from, int m, std::size_t rows, faiss::HNSW& to) {

@@ -6,7 +6,6 @@
 #include <span>
 
 #include "index/search_scratch.h"
-#include "index/top_k.h"
 
 namespace faiss {
 struct HNSW;
@@ -14,7 +13,7 @@ struct HNSW;
 
 namespace annulus {
 
-/// Distances from the query of a walk to rows, smaller is nearer.
+/// Distances from the query of a walk to rows, smaller is nearer, never NaN.
 class RowDistances {
  public:
   virtual void operator()(std::span<const Row> rows, float* out) = 0;
@@ -23,20 +22,55 @@ class RowDistances {
   ~RowDistances() = default;
 };
 
-/// Which rows a walk may return, and what they are called. The walk passes through the others.
-class RowNames {
+/// Which rows a walk may return. It passes through the others.
+class RowChoice {
  public:
-  /// False if `row` may not be returned; else sets `id`.
-  virtual bool name(Row row, VectorId& id) const = 0;
+  virtual bool accepts(Row row) const = 0;
 
  protected:
-  ~RowNames() = default;
+  ~RowChoice() = default;
 };
 
-/// Walks from the entry point; keeps the nearest nameable rows in `results`, whose capacity is ef. Stops when the nearest
-/// unexpanded row is farther than the farthest of a full `results`. Returns the number of distances computed.
-std::size_t walk_graph(const faiss::HNSW& graph, std::size_t rows, RowDistances& distances, const RowNames& names,
-                       SearchScratch& scratch, TopK& results);
+/// Where walks begin: a row on the highest level. An empty graph has level -1.
+struct GraphEntry {
+  Row row = 0;
+  int level = -1;
+};
+
+/// The entry that the graph itself names.
+GraphEntry entry_of(const faiss::HNSW& graph) noexcept;
+
+/// One walk, from the entry down. Rows may be inserted meanwhile by another thread, if the arrays stay where they are: rows that
+/// the walk was not told of are passed by.
+class GraphWalk {
+ public:
+  /// `rows`: how many rows the walk may meet. References are kept.
+  GraphWalk(const faiss::HNSW& graph, std::size_t rows, RowDistances& distances, SearchScratch& scratch);
+
+  /// The nearest row to which greedy steps lead on the levels from the entry's down to, but not on, `level`.
+  MetRow descend(const GraphEntry& entry, int level);
+
+  /// The rows that are met around `start` on `level`, nearest first, `ef` of them at most, in memory of the scratch.
+  /// With a `choice`, rows that it does not accept count for `weight` (0 to 1) of one while the walk decides whether it has ef,
+  /// and are left out of the answer.
+  std::span<const MetRow> around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice = nullptr,
+                                 float weight = 0);
+
+  /// Distances computed so far.
+  std::size_t distances() const noexcept { return count_; }
+
+ private:
+  std::span<const float> measure();
+  void gather_links(Row row, int level, bool unvisited_only);
+  template <bool kAll>
+  void expand_all(int level, std::size_t ef, const RowChoice* choice, float weight);
+
+  const faiss::HNSW& graph_;
+  const std::size_t rows_;
+  RowDistances& distance_;
+  SearchScratch& scratch_;
+  std::size_t count_ = 0;
+};
 
 /// Gives the empty graph `to` the levels and links of `from`, a graph of `m` links and `rows` rows read from a file, after a check
 /// of everything that a walk or an insertion relies on: sizes, levels, offsets, links in range and on a level that their target

@@ -1,82 +1,121 @@
-// Graph search: FAISS's IndexHNSW holds and links the rows, our walk searches them.
+// Graph search: FAISS's IndexHNSW holds the rows and their links, our builder links them, our walk searches them. Float rows have int8
+// codes beside them (unless the spec says no), by which both go; exact distances of the best decide.
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexScalarQuantizer.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "index/codec_impl.h"
 #include "index/distance.h"
 #include "index/faiss_factory.h"
+#include "index/graph_builder.h"
 #include "index/graph_walk.h"
+#include "index/growing.h"
+#include "index/int8_rows.h"
 #include "index/row_store.h"
+#include "index/top_k.h"
 
 namespace annulus {
 namespace {
 
-class LiveRows final : public RowNames {
+// While a search of a graph decides whether it has ef candidates, a dead row counts for this much of one: dead rows that are as near
+// as live ones show that the walk has been where the answer is. Not so where most are dead: then too few live ones would be left.
+constexpr float kDeadRowWeight = 0.5F;
+constexpr double kMostDead = 0.4;
+// The int8 scale is learnt anew when there are so many times the rows that it was learnt from, ...
+constexpr std::size_t kRelearnGrowth = 4;
+// ... or when more than this share of the components since then were cut.
+constexpr double kRelearnCut = 0.01;
+constexpr std::size_t kRelearnCutRows = 1024;
+
+class AcceptedRows final : public RowChoice {
  public:
-  explicit LiveRows(const RowSearch& search) noexcept : search_(search) {}
-  bool name(Row row, VectorId& id) const override {
-    if (!search_.accepts(row)) return false;
-    id = search_.rows.id(row);
-    return true;
-  }
+  explicit AcceptedRows(const RowSearch& search) noexcept : search_(search) {}
+  bool accepts(Row row) const override { return search_.accepts(row); }
 
  private:
   const RowSearch& search_;
 };
 
-class FloatDistances final : public RowDistances {
+class FloatDistances final : public RowCursor {
  public:
-  FloatDistances(Metric metric, const float* query, const float* base, std::size_t d) noexcept
-      : metric_(metric), query_(query), base_(base), d_(d) {}
+  FloatDistances(Metric metric, const float* base, std::size_t d) noexcept : metric_(metric), base_(base), d_(d) {}
+  void from(const float* query) noexcept { query_ = query; }
+  void stand_on(Row row) override { query_ = base_ + std::size_t{row} * d_; }
   void operator()(std::span<const Row> rows, float* out) override {
     distances_gather(metric_, query_, base_, rows.data(), rows.size(), d_, out);
   }
 
  private:
   Metric metric_;
-  const float* query_;
+  const float* query_ = nullptr;
   const float* base_;
   std::size_t d_;
 };
 
-/// FAISS's distances to encoded rows, as ours: smaller is nearer, never NaN.
-class CodeDistances final : public RowDistances {
+/// Distances to rows that FAISS has encoded.
+class Sq8Distances final : public RowCursor {
  public:
-  CodeDistances(Metric metric, const float* query, const faiss::Index& storage)
-      : sign_(metric == Metric::kL2 ? 1.0F : -1.0F), computer_(storage.get_distance_computer()) {
-    computer_->set_query(query);
+  Sq8Distances(Metric metric, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder)
+      : metric_(metric), storage_(storage), decoder_(decoder), own_(storage.sq.d), other_(storage.sq.d) {}
+  void from(const float* query) noexcept { query_ = query; }
+  void stand_on(Row row) override {
+    decode(row, own_);
+    query_ = own_.data();
   }
   void operator()(std::span<const Row> rows, float* out) override {
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const float value = sign_ * (*computer_)(rows[i]);
-      out[i] = std::isnan(value) ? std::numeric_limits<float>::infinity() : value;
+      decode(rows[i], other_);
+      out[i] = distance(metric_, query_, other_.data(), other_.size());
     }
   }
 
  private:
-  float sign_;
-  std::unique_ptr<faiss::DistanceComputer> computer_;
+  void decode(Row row, std::vector<float>& into) const {
+    decoder_.decode_vector(storage_.codes.data() + std::size_t{row} * storage_.code_size, into.data());
+  }
+
+  Metric metric_;
+  const faiss::IndexScalarQuantizer& storage_;
+  const faiss::ScalarQuantizer::SQuantizer& decoder_;
+  const float* query_ = nullptr;
+  std::vector<float> own_;
+  std::vector<float> other_;
 };
 
-class HnswStore final : public RowStore {
+class HnswStore final : public RowStore, private RowSpace {
  public:
   HnswStore(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec)
-      : spec_(spec), parsed_(parsed), index_(make_faiss_hnsw(spec, parsed)) {
+      : spec_(spec),
+        parsed_(parsed),
+        coded_(parsed.coding == Coding::kFloat && spec.search_codes == SearchCodes::kInt8 && spec.dimension <= kMaxCodedDimension),
+        index_(make_faiss_hnsw(spec, parsed)) {
     if (codec != nullptr) set_scales(codec->impl().hnsw_scales());
   }
 
   RowPolicy policy() const noexcept override { return RowPolicy::kAppend; }
 
   void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) override {
-    // Levels follow from the seed and the row alone, so that a saved and loaded index grows on like the one that was saved.
-    index_->hnsw.rng = faiss::RandomGenerator(faiss_seed(spec_.seed, count() + 1));
-    alone([&] { with_faiss("adding to an HNSW", [&] { index_->add(static_cast<std::int64_t>(rows.size()), vectors); }); });
+    const std::size_t before = count_;
+    try {
+      add_rows(rows.size(), vectors, alone);
+      set_entry(insert_rows(index_->hnsw, *this, static_cast<Row>(before), rows.size(), static_cast<std::size_t>(spec_.ef_construction),
+                            entry()));
+    } catch (...) {
+      alone([&] {
+        forget_rows(index_->hnsw, before);
+        truncate(before);
+      });
+      throw;
+    }
+    count_.store(before + rows.size(), std::memory_order_release);
+    index_->ntotal = static_cast<std::int64_t>(count_);
   }
 
   void commit(std::span<const Row>, const float*) override {}
@@ -113,8 +152,8 @@ class HnswStore final : public RowStore {
 
   std::size_t memory_bytes() const noexcept override {
     const faiss::HNSW& graph = index_->hnsw;
-    return count() * (codes().size() / std::max<std::size_t>(count(), 1)) + graph.neighbors.size() * sizeof(std::int32_t) +
-           graph.offsets.size() * sizeof(std::size_t) + graph.levels.size() * sizeof(int);
+    const std::size_t coded = codes_ ? codes_->row_bytes() : 0;
+    return count_ * (storage().code_size + coded + sizeof(std::size_t) + sizeof(int)) + graph.neighbors.size() * sizeof(std::int32_t);
   }
 
   void take(const RowTable& rows, faiss::Index& loaded) {
@@ -132,13 +171,17 @@ class HnswStore final : public RowStore {
     storage().ntotal = static_cast<std::int64_t>(n);
     adopt_graph(std::move(graph->hnsw), parsed_.m, n, index_->hnsw);
     index_->ntotal = static_cast<std::int64_t>(n);
+    count_ = n;
+    set_entry(entry_of(index_->hnsw));
+    if (coded_ && n != 0) {
+      check_loaded(all_finite(floats(), n * spec_.dimension), "a vector is not finite");
+      codes_ = encoded(n, n);
+    }
   }
 
  private:
-  std::size_t count() const noexcept { return static_cast<std::size_t>(index_->ntotal); }
   faiss::IndexFlatCodes& storage() const noexcept { return static_cast<faiss::IndexFlatCodes&>(*index_->storage); }
   faiss::IndexScalarQuantizer& scalar() const noexcept { return static_cast<faiss::IndexScalarQuantizer&>(*index_->storage); }
-  std::span<const std::uint8_t> codes() const noexcept { return {storage().codes.data(), storage().codes.size()}; }
   const float* floats() const noexcept { return static_cast<const faiss::IndexFlat&>(*index_->storage).get_xb(); }
 
   void set_scales(const faiss::ScalarQuantizer& trained) {
@@ -149,48 +192,170 @@ class HnswStore final : public RowStore {
     decoder_.reset(scalar().sq.select_quantizer());
   }
 
-  std::size_t search_one(const RowSearch& search, const float* query, Candidate* out) const {
-    if (search.rows.live() == 0) return 0;
-    ScratchLease scratch;
-    const auto ef = static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef));
-    scratch->pool.resize(std::min(std::max(ef, search.k), search.rows.live()));
-    TopK pool(scratch->pool, search.order);
-    if (parsed_.coding == Coding::kFloat) {
-      FloatDistances to_query(spec_.metric, query, floats(), spec_.dimension);
-      search.work.distances += walk_graph(index_->hnsw, count(), to_query, LiveRows(search), *scratch, pool);
-    } else {
-      CodeDistances to_query(spec_.metric, query, scalar());
-      search.work.distances += walk_graph(index_->hnsw, count(), to_query, LiveRows(search), *scratch, pool);
+  std::unique_ptr<RowCursor> cursor() const override {
+    if (codes_) return std::make_unique<CodeDistances>(*codes_);
+    if (parsed_.coding == Coding::kFloat) return std::make_unique<FloatDistances>(spec_.metric, floats(), spec_.dimension);
+    return std::make_unique<Sq8Distances>(spec_.metric, scalar(), *decoder_);
+  }
+
+  /// Row and level of the entry, read and written as one.
+  GraphEntry entry() const noexcept {
+    const std::uint64_t packed = entry_.load(std::memory_order_acquire);
+    return {static_cast<Row>(packed), static_cast<int>(packed >> 32) - 1};
+  }
+  void set_entry(const GraphEntry& entry) noexcept {
+    index_->hnsw.entry_point = entry.level < 0 ? -1 : static_cast<int>(entry.row);
+    index_->hnsw.max_level = entry.level;
+    entry_.store(std::uint64_t{entry.row} | static_cast<std::uint64_t>(entry.level + 1) << 32, std::memory_order_release);
+  }
+
+  /// Appends vectors, codes, levels and empty links. Nothing leads to the new rows.
+  void add_rows(std::size_t n, const float* vectors, const WhileAlone& alone) {
+    faiss::HNSW& graph = index_->hnsw;
+    const std::size_t before = count_;
+    const std::size_t after = before + n;
+    std::size_t links = graph.offsets[before];
+    std::vector<int> levels(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      // levels follow from the seed and the row alone: a saved and loaded index grows on like the one that was saved
+      levels[i] = level_of_row(spec_.seed, static_cast<Row>(before + i), graph.assign_probas) + 1;
+      links += static_cast<std::size_t>(graph.cum_nneighbor_per_level[static_cast<std::size_t>(levels[i])]);
     }
-    const std::size_t found = pool.size();
-    if (found < std::min(search.k, search.rows.live())) return scan(search, query, *scratch, out);
-    const std::span<Candidate> near = pool.finish();
-    if (parsed_.coding != Coding::kFloat) refine(search, query, *scratch, near);
-    const std::size_t n = std::min(found, search.k);
-    std::copy_n(near.begin(), n, out);
+    grow_aside(storage().codes, after * storage().code_size, alone);
+    grow_aside(graph.levels, after, alone);
+    grow_aside(graph.offsets, after + 1, alone);
+    grow_aside(graph.neighbors, links, alone);
+    storage().codes.resize(after * storage().code_size);
+    std::uint8_t* stored = storage().codes.data() + before * storage().code_size;
+    if (parsed_.coding == Coding::kFloat) {
+      std::copy_n(vectors, n * spec_.dimension, reinterpret_cast<float*>(stored));
+    } else {
+      for (std::size_t i = 0; i < n; ++i) {
+        decoder_->encode_vector(vectors + i * spec_.dimension, stored + i * storage().code_size);
+      }
+    }
+    storage().ntotal = static_cast<std::int64_t>(after);
+    for (const int level : levels) {
+      graph.levels.push_back(level);
+      graph.offsets.push_back(graph.offsets.back() +
+                              static_cast<std::size_t>(graph.cum_nneighbor_per_level[static_cast<std::size_t>(level)]));
+    }
+    graph.neighbors.resize(links, -1);
+    if (coded_) add_codes(before, after, vectors, alone);
+  }
+
+  void add_codes(std::size_t before, std::size_t after, const float* vectors, const WhileAlone& alone) {
+    const std::size_t n = after - before;
+    const std::size_t d = spec_.dimension;
+    const bool relearn = !codes_ || after >= kRelearnGrowth * learnt_rows_ ||
+                         (after >= learnt_rows_ + kRelearnCutRows &&
+                          static_cast<double>(cut_) > kRelearnCut * static_cast<double>((after - learnt_rows_) * d));
+    if (relearn) {
+      auto fresh = encoded(after, std::max(grown_capacity(after, 0), codes_ ? codes_->capacity() : 0));
+      alone([&] { std::swap(codes_, fresh); });
+      return;
+    }
+    if (after > codes_->capacity()) {
+      std::optional<Int8Rows> grown = codes_->grown(before, grown_capacity(after, codes_->capacity()));
+      alone([&] { std::swap(codes_, grown); });
+    }
+    for (std::size_t i = 0; i < n; ++i) cut_ += codes_->encode(static_cast<Row>(before + i), vectors + i * d);
+  }
+
+  /// Codes of the first `rows` rows, on a scale learnt from them.
+  std::optional<Int8Rows> encoded(std::size_t rows, std::size_t capacity) {
+    const std::size_t d = spec_.dimension;
+    std::optional<Int8Rows> fresh(std::in_place, Int8Scale::learn(spec_.metric, floats(), rows, d), capacity);
+    for (std::size_t row = 0; row < rows; ++row) fresh->encode(static_cast<Row>(row), floats() + row * d);
+    learnt_rows_ = rows;
+    cut_ = 0;
+    return fresh;
+  }
+
+  /// Takes away the last rows, to which nothing leads.
+  void truncate(std::size_t rows) noexcept {
+    faiss::HNSW& graph = index_->hnsw;
+    storage().codes.resize(rows * storage().code_size);
+    storage().ntotal = static_cast<std::int64_t>(rows);
+    graph.levels.resize(rows);
+    graph.offsets.resize(rows + 1);
+    graph.neighbors.resize(graph.offsets[rows]);
+  }
+
+  std::size_t search_one(const RowSearch& search, const float* query, Candidate* out) const {
+    const std::size_t live = search.rows.live();
+    if (live == 0) return 0;
+    const std::size_t rows = count_.load(std::memory_order_acquire);
+    const std::size_t ef = std::min(std::max(static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef)), search.k), live);
+    ScratchLease scratch;
+    scratch->pool.clear();
+    const bool exact = walk(search, query, rows, ef, *scratch);
+    if (scratch->pool.size() < std::min(search.k, live)) return scan(search, query, out);
+    if (!exact) {
+      for (Candidate& candidate : scratch->pool) candidate.distance = to_row(query, static_cast<Row>(candidate.id), *scratch);
+      search.work.distances += scratch->pool.size();
+    }
+    for (Candidate& candidate : scratch->pool) candidate.id = search.rows.id(static_cast<Row>(candidate.id));
+    const std::size_t n = std::min(scratch->pool.size(), search.k);
+    std::partial_sort(scratch->pool.begin(), scratch->pool.begin() + static_cast<std::ptrdiff_t>(n), scratch->pool.end(),
+                      NearerThan{search.order});
+    std::copy_n(scratch->pool.begin(), n, out);
     return n;
   }
 
-  float exact(const float* query, Row row, SearchScratch& scratch) const {
+  /// Puts the ef nearest accepted rows into the scratch's pool, as (row, distance); returns whether the distances are exact.
+  bool walk(const RowSearch& search, const float* query, std::size_t rows, std::size_t ef, SearchScratch& scratch) const {
+    const auto go = [&](RowDistances& to_query) {
+      GraphWalk graph(index_->hnsw, rows, to_query, scratch);
+      const MetRow start = graph.descend(entry(), 0);
+      const bool all = search.filter == nullptr && search.rows.dead() == 0 && search.rows.rows() == rows;
+      const AcceptedRows accepted(search);
+      const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
+      const float weight = search.filter == nullptr && dead < kMostDead ? kDeadRowWeight : 0.0F;
+      const std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight);
+      search.work.distances += graph.distances();
+      for (const MetRow& row : met) scratch.pool.push_back({row.row(), row.distance});
+      return std::span<Candidate>(scratch.pool);
+    };
+    if (codes_) {
+      CodeDistances to_query(*codes_, scratch.query_codes);
+      to_query.from(query);
+      prefetch_floats(go(to_query));
+      return false;
+    }
+    if (parsed_.coding == Coding::kFloat) {
+      FloatDistances to_query(spec_.metric, floats(), spec_.dimension);
+      to_query.from(query);
+      go(to_query);
+      return true;
+    }
+    Sq8Distances to_query(spec_.metric, scalar(), *decoder_);
+    to_query.from(query);
+    go(to_query);
+    return true;
+  }
+
+  void prefetch_floats(std::span<const Candidate> near) const noexcept {
+    for (const Candidate& candidate : near) {
+      const auto* bytes = reinterpret_cast<const char*>(floats() + candidate.id * spec_.dimension);
+      for (std::size_t at = 0; at < spec_.dimension * sizeof(float) && at < 512; at += 64) __builtin_prefetch(bytes + at);
+    }
+  }
+
+  float to_row(const float* query, Row row, SearchScratch& scratch) const {
     scratch.decoded.resize(spec_.dimension);
     return distance(spec_.metric, query, vector(row, scratch.decoded.data()), spec_.dimension);
   }
 
-  /// Replaces the walk's distances to codes by exact ones to what they decode to, and sorts again.
-  void refine(const RowSearch& search, const float* query, SearchScratch& scratch, std::span<Candidate> near) const {
-    for (Candidate& candidate : near) candidate.distance = exact(query, *search.rows.find(candidate.id), scratch);
-    search.work.distances += near.size();
-    std::sort(near.begin(), near.end(), NearerThan{search.order});
-  }
-
   /// All live rows: for when the graph does not lead to enough of those that the filter accepts.
-  std::size_t scan(const RowSearch& search, const float* query, SearchScratch& scratch, Candidate* out) const {
+  std::size_t scan(const RowSearch& search, const float* query, Candidate* out) const {
+    ScratchLease scratch;
     ++search.work.exact_scans;
     TopK nearest({out, search.k}, search.order);
-    for (std::size_t i = 0; i < count(); ++i) {
+    for (std::size_t i = 0; i < search.rows.rows(); ++i) {
       const Row row = static_cast<Row>(i);
       if (!search.accepts(row)) continue;
-      nearest.push({search.rows.id(row), exact(query, row, scratch)});
+      nearest.push({search.rows.id(row), to_row(query, row, *scratch)});
       ++search.work.distances;
     }
     return nearest.finish().size();
@@ -198,8 +363,14 @@ class HnswStore final : public RowStore {
 
   IndexSpec spec_;
   ParsedSpec parsed_;
+  bool coded_;
   std::unique_ptr<faiss::IndexHNSW> index_;
   std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 rows; points into index_
+  std::atomic<std::size_t> count_{0};                            ///< rows that are linked
+  std::atomic<std::uint64_t> entry_{0};
+  std::optional<Int8Rows> codes_;  ///< of float rows
+  std::size_t learnt_rows_ = 0;    ///< when the scale was learnt
+  std::size_t cut_ = 0;            ///< components since then that it cut
 };
 
 }  // namespace

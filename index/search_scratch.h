@@ -1,53 +1,71 @@
-// Internal: per-thread memory that searches reuse, so that none allocates in proportion to the index.
+// Internal: per-thread memory that searches reuse, so that none allocates in the steady state.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "index/aligned_buffer.h"
 #include "index/row_table.h"
 #include "index/search_types.h"
 
 namespace annulus {
 
-/// A set of rows that is emptied in O(1): a row is in it if its stamp is the current one.
+/// A set of rows, a bit each. It is emptied at the cost of what was put in, or of the whole set where that is small.
 class VisitedRows {
  public:
   /// Empties the set and makes room for rows 0 to n - 1.
   void clear(std::size_t n) {
-    if (stamps_.size() < n) stamps_.resize(n, 0);
-    if (++stamp_ == 0) {
-      stamps_.assign(stamps_.size(), 0);
-      stamp_ = 1;
+    const std::size_t words = (n + 63) / 64;
+    if (words > kSmallWords && words <= words_.size()) {
+      for (const std::uint32_t word : touched_) words_[word] = 0;
+    } else {
+      words_.assign(std::max(words, words_.size()), 0);
     }
+    touched_.clear();
+    remember_ = words_.size() > kSmallWords;
   }
 
   /// Whether `row` was new.
-  bool insert(Row row) noexcept {
-    if (stamps_[row] == stamp_) return false;
-    stamps_[row] = stamp_;
+  bool insert(Row row) {
+    std::uint64_t& word = words_[row / 64];
+    const std::uint64_t bit = std::uint64_t{1} << (row % 64);
+    if ((word & bit) != 0) return false;
+    if (remember_ && word == 0) touched_.push_back(row / 64);
+    word |= bit;
     return true;
   }
 
  private:
-  std::vector<std::uint16_t> stamps_;
-  std::uint16_t stamp_ = 0;
+  static constexpr std::size_t kSmallWords = 16384;  // a million rows, 128 KiB
+
+  std::vector<std::uint64_t> words_;
+  std::vector<std::uint32_t> touched_;
+  bool remember_ = false;
 };
 
-/// A row that a graph walk has yet to expand.
-struct Frontier {
+/// A row that a graph walk has met.
+struct MetRow {
+  static constexpr Row kExpanded = Row{1} << 31;  // rows are below: kMaxRows
+
   float distance;
-  Row row;
+  Row row_and_mark;
+
+  Row row() const noexcept { return row_and_mark & ~kExpanded; }
+  bool expanded() const noexcept { return (row_and_mark & kExpanded) != 0; }
 };
 
 struct SearchScratch {
   VisitedRows visited;
-  std::vector<Frontier> frontier;
+  std::vector<MetRow> met;
+  std::vector<std::uint8_t> accepted;  // of met rows, where not all are
   std::vector<Row> neighbours;
   std::vector<float> distances;
   std::vector<Candidate> pool;
   std::vector<float> decoded;
+  AlignedBuffer<std::int8_t> query_codes;
 };
 
 /// Borrows a scratch of this thread's for the time of a search. A filter may search in turn, so there is a stack of them.

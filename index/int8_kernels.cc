@@ -1,0 +1,127 @@
+#define HWY_WANT_AVX3_DL 1
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "index/int8_kernels.cc"
+#include <hwy/foreach_target.h>
+// foreach_target.h must come first: it includes this file once for each instruction set.
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include "index/int8_kernels.h"
+
+#if HWY_TARGET == HWY_AVX3_DL
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")  // which Highway 1.0.3 requires of the processor and does not tell the compiler
+#else
+HWY_BEFORE_NAMESPACE();
+#endif
+namespace annulus::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Rows are asked for so many places ahead of their turn.
+constexpr std::size_t kAhead = 8;
+
+HWY_INLINE void prefetch_row(const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t i, std::size_t n) {
+  if (i >= n) return;
+  const std::uint8_t* row = base + std::size_t{rows[i]} * stride;
+  for (std::size_t j = 0; j < stride; j += 64) hwy::Prefetch(row + j);
+}
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+/// 16 sums, the total of which is the product.
+HWY_INLINE hn::Vec<hn::ScalableTag<std::int32_t>> row_sums(const std::int8_t* query, const std::uint8_t* row, std::size_t stride) {
+  const hn::ScalableTag<std::int32_t> lanes;
+  auto sums = hn::Zero(lanes);
+  for (std::size_t j = 0; j < stride; j += 64) {
+    sums.raw = _mm512_dpbusd_epi32(sums.raw, _mm512_load_si512(row + j), _mm512_load_si512(query + j));
+  }
+  return sums;
+}
+
+/// The 16 sums added up to 4.
+HWY_INLINE hn::Vec128<std::int32_t> fold(hn::Vec<hn::ScalableTag<std::int32_t>> sums) {
+  const hn::ScalableTag<std::int32_t> lanes;
+  const hn::Half<decltype(lanes)> half;
+  const hn::Half<decltype(half)> quarter;
+  const auto eight = hn::Add(hn::LowerHalf(half, sums), hn::UpperHalf(half, sums));
+  return hn::Add(hn::LowerHalf(quarter, eight), hn::UpperHalf(quarter, eight));
+}
+
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
+                     std::int32_t* out) {
+  for (std::size_t i = 0; i < kAhead; ++i) prefetch_row(base, stride, rows, i, n);
+  std::size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    for (std::size_t a = i + kAhead; a < i + kAhead + 4; ++a) prefetch_row(base, stride, rows, a, n);
+    const auto a = fold(row_sums(query, base + std::size_t{rows[i]} * stride, stride));
+    const auto b = fold(row_sums(query, base + std::size_t{rows[i + 1]} * stride, stride));
+    const auto c = fold(row_sums(query, base + std::size_t{rows[i + 2]} * stride, stride));
+    const auto d = fold(row_sums(query, base + std::size_t{rows[i + 3]} * stride, stride));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm_hadd_epi32(_mm_hadd_epi32(a.raw, b.raw), _mm_hadd_epi32(c.raw, d.raw)));
+  }
+  const hn::ScalableTag<std::int32_t> lanes;
+  for (; i < n; ++i) out[i] = hn::GetLane(hn::SumOfLanes(lanes, row_sums(query, base + std::size_t{rows[i]} * stride, stride)));
+}
+
+#elif HWY_TARGET == HWY_SCALAR
+
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
+                     std::int32_t* out) {
+  for (std::size_t i = 0; i < n; ++i) {
+    prefetch_row(base, stride, rows, i + 1, n);
+    const std::uint8_t* row = base + std::size_t{rows[i]} * stride;
+    std::int32_t sum = 0;
+    for (std::size_t j = 0; j < stride; ++j) sum += query[j] * row[j];
+    out[i] = sum;
+  }
+}
+
+#else  // widened to 16 bits, multiplied, and added in pairs to 32
+
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
+                     std::int32_t* out) {
+  const hn::ScalableTag<std::int16_t> wide;
+  const hn::Rebind<std::uint8_t, decltype(wide)> unsigned_codes;
+  const hn::Rebind<std::int8_t, decltype(wide)> signed_codes;
+  const hn::RepartitionToWide<decltype(wide)> sums;
+  const std::size_t lanes = hn::Lanes(wide);
+  for (std::size_t i = 0; i < kAhead; ++i) prefetch_row(base, stride, rows, i, n);
+  for (std::size_t i = 0; i < n; ++i) {
+    prefetch_row(base, stride, rows, i + kAhead, n);
+    const std::uint8_t* row = base + std::size_t{rows[i]} * stride;
+    auto sum0 = hn::Zero(sums);
+    auto sum1 = hn::Zero(sums);
+    for (std::size_t j = 0; j < stride; j += lanes) {
+      const auto a = hn::PromoteTo(wide, hn::LoadU(unsigned_codes, row + j));
+      const auto b = hn::PromoteTo(wide, hn::LoadU(signed_codes, query + j));
+      sum0 = hn::ReorderWidenMulAccumulate(sums, a, b, sum0, sum1);
+    }
+    out[i] = hn::GetLane(hn::SumOfLanes(sums, hn::Add(sum0, sum1)));
+  }
+}
+
+#endif
+
+const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace annulus::kernels::HWY_NAMESPACE
+#if HWY_TARGET == HWY_AVX3_DL
+HWY_POP_ATTRIBUTES
+#else
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace annulus::kernels {
+
+HWY_EXPORT(gather_products);
+HWY_EXPORT(target_name);
+
+void products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
+              std::int32_t* out) noexcept {
+  HWY_DYNAMIC_DISPATCH(gather_products)(query, base, stride, rows, n, out);
+}
+
+const char* products_target() noexcept { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+
+}  // namespace annulus::kernels
+#endif
