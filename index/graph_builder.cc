@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <exception>
+#include <numeric>
 #include <tuple>
 
 #include "core/thread_budget.h"
@@ -133,8 +134,9 @@ class Batch {
   Batch(faiss::HNSW& graph, const GraphEntry& entry, std::size_t ef, std::vector<std::unique_ptr<Worker>>& workers)
       : graph_(graph), entry_(entry), ef_(ef), workers_(workers) {}
 
-  void insert(Row first, std::size_t count) {
-    first_ = first;
+  void insert(std::span<const Row> rows) {
+    rows_ = rows;
+    const std::size_t count = rows.size();
     findings_.resize(count);
     side_by_side(workers_, count, [this](Worker& worker, std::size_t i) { look_around(worker, i); });
     std::vector<Request> requests;
@@ -155,10 +157,10 @@ class Batch {
     Findings& findings = findings_[i];
     findings.near.clear();
     findings.ends.clear();
-    const Row row = first_ + static_cast<Row>(i);
+    const Row row = rows_[i];
     const int top = graph_.levels[row] - 1;
     worker.walking->stand_on(row);
-    GraphWalk walk(graph_, first_, *worker.walking, worker.scratch);
+    GraphWalk walk(graph_, graph_.levels.size(), *worker.walking, worker.scratch);
     int level = std::min(top, entry_.level);
     std::vector<std::vector<Near>> by_level(static_cast<std::size_t>(level) + 1);
     for (MetRow start = walk.descend(entry_, level); level >= 0; --level) {
@@ -178,7 +180,7 @@ class Batch {
 
   /// The row's own links; nobody leads to it yet.
   void link_from(std::size_t i, std::vector<Request>& requests) {
-    const Row row = first_ + static_cast<Row>(i);
+    const Row row = rows_[i];
     const Findings& findings = findings_[i];
     std::size_t begin = 0;
     for (std::size_t level = 0; level < findings.ends.size(); ++level) {
@@ -225,7 +227,7 @@ class Batch {
   const GraphEntry& entry_;
   const std::size_t ef_;
   std::vector<std::unique_ptr<Worker>>& workers_;
-  Row first_ = 0;
+  std::span<const Row> rows_;
   std::vector<Findings> findings_;
 };
 
@@ -246,7 +248,11 @@ int level_of_row(std::uint64_t seed, Row row, std::span<const double> odds) noex
 
 GraphEntry insert_rows(faiss::HNSW& graph, const RowSpace& space, Row first, std::size_t count, std::size_t ef_construction,
                        GraphEntry entry) {
-  const Row end = first + static_cast<Row>(count);
+  if (count == 0) return entry;
+  std::vector<Row> order(count);
+  std::iota(order.begin(), order.end(), first);
+  // The highest first, as FAISS inserts: what links the levels is there when the many come.
+  std::stable_sort(order.begin(), order.end(), [&](Row a, Row b) { return graph.levels[a] > graph.levels[b]; });
   std::vector<std::unique_ptr<Worker>> workers;
   const std::size_t most = std::clamp<std::size_t>(count / kRowsPerThread, 1, thread_budget());
   for (std::size_t i = 0; i < most; ++i) workers.push_back(std::make_unique<Worker>(space));
@@ -254,12 +260,15 @@ GraphEntry insert_rows(faiss::HNSW& graph, const RowSpace& space, Row first, std
   const auto raise_to = [&](Row row) {
     if (graph.levels[row] - 1 > entry.level) entry = {row, graph.levels[row] - 1};
   };
-  if (first == 0 && count != 0) raise_to(first++);
-  while (first < end) {
-    const std::size_t n = std::min<std::size_t>({end - first, std::max<std::size_t>(1, first / kBatchShare), kMostRows});
-    batch.insert(first, n);
-    for (std::size_t i = 0; i < n; ++i) raise_to(first + static_cast<Row>(i));
-    first += static_cast<Row>(n);
+  std::size_t done = 0;
+  if (first == 0) raise_to(order[done++]);
+  while (done < count) {
+    const std::size_t linked = first + done;
+    const std::size_t n = std::min({count - done, std::max<std::size_t>(1, linked / kBatchShare), kMostRows});
+    const std::span<const Row> rows = std::span<const Row>(order).subspan(done, n);
+    batch.insert(rows);
+    for (const Row row : rows) raise_to(row);
+    done += n;
   }
   return entry;
 }
