@@ -101,7 +101,7 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
 
 #endif
 
-const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+const char* products_target_name() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace annulus::kernels::HWY_NAMESPACE
 #if HWY_TARGET == HWY_AVX3_DL
@@ -114,14 +114,14 @@ HWY_AFTER_NAMESPACE();
 namespace annulus::kernels {
 
 HWY_EXPORT(gather_products);
-HWY_EXPORT(target_name);
+HWY_EXPORT(products_target_name);
 
 void products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
               std::int32_t* out) noexcept {
   HWY_DYNAMIC_DISPATCH(gather_products)(query, base, stride, rows, n, out);
 }
 
-const char* products_target() noexcept { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+const char* products_target() noexcept { return HWY_DYNAMIC_DISPATCH(products_target_name)(); }
 
 }  // namespace annulus::kernels
 #endif
