@@ -1,10 +1,14 @@
 #include "index/distance.h"
 
+#include <hwy/targets.h>
+
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "core/error.h"
 #include "index/distance_kernels.h"
@@ -29,6 +33,21 @@ bool all_zero(const float* x, std::size_t d) noexcept {
   }
   return true;
 }
+
+/// Obeys ANNULUS_SIMD, before any kernel is chosen. Highway numbers better sets with lower bits.
+bool limit_instructions() noexcept {
+#if HWY_ARCH_X86
+  const char* variable = std::getenv("ANNULUS_SIMD");
+  const std::string_view most = variable == nullptr ? "" : variable;
+  if (most == "avx512") hwy::DisableTargets(HWY_AVX3 - 1);
+  if (most == "avx2") hwy::DisableTargets(HWY_AVX2 - 1);
+  if (most == "sse4") hwy::DisableTargets(HWY_SSE4 - 1);
+  if (most == "baseline") hwy::DisableTargets(HWY_EMU128 - 1);
+#endif
+  return true;
+}
+
+[[maybe_unused]] const bool limited = limit_instructions();
 
 }  // namespace
 

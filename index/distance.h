@@ -41,7 +41,9 @@ bool all_finite(const float* x, std::size_t d) noexcept;
 /// False, and `x` is untouched, if all are zero or one is not finite.
 bool normalise(float* x, std::size_t d) noexcept;
 
-/// The instruction set in use, e.g. "AVX3", "AVX2", "SSE4".
+/// The instruction set in use, e.g. "AVX3", "AVX2", "SSE4". The environment variable ANNULUS_SIMD, read once when the program
+/// starts, holds all kernels, of integers too, to the given set or a lower one: "baseline", "sse4", "avx2", "avx512" (without VNNI)
+/// on x86; another value, and elsewhere any, counts for nothing.
 const char* simd_target() noexcept;
 
 /// Throws Error(kInvalidArgument) unless `vectors` is n x d, finite, and, under kCosine, without a zero vector.
