@@ -25,7 +25,7 @@ void put_floats(ByteWriter& writer, std::span<const float> values) {
 
 std::uint64_t codec_fingerprint(const Codec::Impl& impl) {
   ByteWriter writer;
-  writer.put(kCodecVersion);
+  writer.put(impl.version());
   writer.put(std::uint64_t{impl.spec.dimension});
   writer.put(static_cast<std::uint8_t>(impl.spec.metric));
   writer.put_string(impl.spec.factory);
@@ -33,6 +33,7 @@ std::uint64_t codec_fingerprint(const Codec::Impl& impl) {
     put_floats(writer, impl.hnsw_scales().trained);
   } else {
     put_floats(writer, impl.centroids());
+    if (impl.row_scale) writer.put_string(impl.scale_bytes());
     if (const auto* sq = dynamic_cast<const faiss::IndexIVFScalarQuantizer*>(impl.index.get())) put_floats(writer, sq->sq.trained);
     if (const auto* pq = dynamic_cast<const faiss::IndexIVFPQ*>(impl.index.get())) put_floats(writer, pq->pq.centroids);
   }
@@ -65,7 +66,8 @@ std::shared_ptr<const Codec> Codec::train(const IndexSpec& spec, const MatrixVie
   const Matrix contiguous = samples.outerStride() == samples.cols() ? Matrix() : Matrix(samples);
   const float* data = contiguous.size() == 0 ? samples.data() : contiguous.data();
   with_faiss("training", [&] { impl->index->train(static_cast<std::int64_t>(n), data); });
-  impl->fingerprint = codec_fingerprint(*impl);
+  if (has_row_scale(spec, impl->parsed)) impl->row_scale = Int8Scale::learn(spec.metric, data, n, spec.dimension);
+  impl->finish();
   return from_impl(std::move(impl));
 }
 
@@ -76,10 +78,11 @@ std::shared_ptr<const Codec> Codec::from_bytes(std::string_view bytes, std::stri
     ByteReader reader(payload);
     const IndexSpec spec = get_spec(reader, version);
     const auto fingerprint = reader.get<std::uint64_t>();
+    const std::string_view scale = version >= 2 ? reader.get_string() : std::string_view();
     const std::string_view trained = reader.get_string();
     if (reader.left() != 0) throw Error(ErrorCode::kDataLoss, "there are bytes to spare");
     if (!needs_training(spec)) throw Error(ErrorCode::kDataLoss, "a codec for index \"" + spec.factory + "\", which has none");
-    auto impl = Impl::adopt(spec, *read_faiss_index(trained));
+    auto impl = Impl::adopt(spec, *read_faiss_index(trained), scale);
     if (impl->fingerprint != fingerprint) throw Error(ErrorCode::kDataLoss, "its fingerprint is not that of its contents");
     return from_impl(std::move(impl));
   });
@@ -89,7 +92,7 @@ const IndexSpec& Codec::spec() const noexcept { return impl_->spec; }
 
 std::uint64_t Codec::fingerprint() const noexcept { return impl_->fingerprint; }
 
-std::uint32_t Codec::version() const noexcept { return kCodecVersion; }
+std::uint32_t Codec::version() const noexcept { return impl_->version(); }
 
 bool Codec::matches(const IndexSpec& other) const noexcept {
   return other.dimension == spec().dimension && other.metric == spec().metric && other.factory == spec().factory;
@@ -99,6 +102,7 @@ std::string Codec::to_bytes() const {
   ByteWriter writer;
   put_spec(writer, spec());
   writer.put(fingerprint());
+  writer.put_string(impl_->scale_bytes());
   writer.put_string(write_faiss_index(*impl_->index));
   return seal_envelope(EnvelopeKind::kCodec, kSpecVersion, writer.take());
 }
@@ -111,7 +115,8 @@ std::size_t Codec::memory_bytes() const noexcept {
     floats += impl_->parsed.nlist * d;
     if (impl_->parsed.quantizer_m != 0) links = static_cast<const faiss::IndexHNSW*>(impl_->ivf().quantizer)->hnsw.neighbors.size();
   }
-  return sizeof(Impl) + floats * sizeof(float) + links * sizeof(std::int32_t);
+  if (impl_->row_scale) floats += d;
+  return sizeof(Impl) + (impl_->coarse ? impl_->coarse->memory_bytes() : 0) + floats * sizeof(float) + links * sizeof(std::int32_t);
 }
 
 }  // namespace annulus

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <vector>
 
 #include "index/distance.h"
 #include "index/faiss_factory.h"
@@ -65,6 +67,20 @@ void copy_codebooks(const faiss::ProductQuantizer& from, faiss::ProductQuantizer
   to.centroids = from.centroids;
 }
 
+Int8Scale read_scale(const IndexSpec& spec, const ParsedSpec& parsed, std::string_view bytes) {
+  check_loaded(has_row_scale(spec, parsed) && bytes.size() == (spec.dimension + 1) * sizeof(float),
+               "its int8 scale is of another shape than its spec");
+  float scale;
+  std::vector<float> centre(spec.dimension);
+  std::memcpy(&scale, bytes.data(), sizeof scale);
+  std::memcpy(centre.data(), bytes.data() + sizeof scale, bytes.size() - sizeof scale);
+  try {
+    return Int8Scale(spec.metric, std::move(centre), scale);
+  } catch (const Error& e) {
+    throw Error(ErrorCode::kDataLoss, e.what());
+  }
+}
+
 void copy_quantizer(const ParsedSpec& parsed, const faiss::Index* from, faiss::Index& to) {
   if (parsed.quantizer_m == 0) return copy_flat(from, parsed.nlist, dynamic_cast<faiss::IndexFlat&>(to));
   const auto* graph = dynamic_cast<const faiss::IndexHNSW*>(from);
@@ -80,7 +96,11 @@ void copy_quantizer(const ParsedSpec& parsed, const faiss::Index* from, faiss::I
 Codec::Impl::Impl() = default;
 Codec::Impl::~Impl() = default;
 
-std::unique_ptr<const Codec::Impl> Codec::Impl::adopt(const IndexSpec& spec, const faiss::Index& trained) {
+bool has_row_scale(const IndexSpec& spec, const ParsedSpec& parsed) noexcept {
+  return parsed.family == IndexFamily::kIvf && parsed.coding == Coding::kFloat && spec.dimension <= kMaxCodedDimension;
+}
+
+std::unique_ptr<const Codec::Impl> Codec::Impl::adopt(const IndexSpec& spec, const faiss::Index& trained, std::string_view scale) {
   auto impl = std::make_unique<Impl>();
   impl->spec = spec;
   impl->parsed = parse_spec(spec);
@@ -113,8 +133,23 @@ std::unique_ptr<const Codec::Impl> Codec::Impl::adopt(const IndexSpec& spec, con
     }
   }
   impl->index->is_trained = true;
-  impl->fingerprint = codec_fingerprint(*impl);
+  if (!scale.empty()) impl->row_scale = read_scale(spec, impl->parsed, scale);
+  impl->finish();
   return impl;
+}
+
+void Codec::Impl::finish() {
+  if (parsed.family == IndexFamily::kIvf && parsed.quantizer_m == 0 && spec.dimension <= kMaxCodedDimension) {
+    coarse.emplace(spec.metric, centroids(), spec.dimension);
+  }
+  fingerprint = codec_fingerprint(*this);
+}
+
+std::string Codec::Impl::scale_bytes() const {
+  if (!row_scale) return {};
+  std::vector<float> values = {row_scale->scale()};
+  values.insert(values.end(), row_scale->centre().begin(), row_scale->centre().end());
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
 }
 
 const faiss::IndexIVF& Codec::Impl::ivf() const noexcept { return static_cast<const faiss::IndexIVF&>(*index); }
@@ -130,26 +165,41 @@ std::span<const float> Codec::Impl::centroids() const noexcept {
   return {static_cast<const faiss::IndexFlat*>(quantizer)->get_xb(), parsed.nlist * spec.dimension};
 }
 
-std::size_t Codec::Impl::nearest_lists(const float* query, std::span<Candidate> lists, SearchWork& work) const {
-  const std::size_t d = spec.dimension;
-  const float* base = centroids().data();
-  if (parsed.quantizer_m != 0) {
-    const faiss::HNSW& graph = static_cast<const faiss::IndexHNSW*>(ivf().quantizer)->hnsw;
-    ScratchLease scratch;
-    CentroidDistances to_query(spec.metric, query, base, d);
-    GraphWalk walk(graph, parsed.nlist, to_query, *scratch);
-    const MetRow start = walk.descend(entry_of(graph), 0);
-    const std::span<const MetRow> found = walk.around(start, 0, std::max(kMinQuantizerEf, 2 * lists.size()));
-    work.distances += walk.distances();
-    const std::size_t n = std::min(found.size(), lists.size());
-    for (std::size_t i = 0; i < n; ++i) lists[i] = {found[i].row(), found[i].distance};
-    return n;
+void Codec::Impl::nearest_lists(const MatrixView& queries, std::size_t most, ListDistances precision, Candidate* out,
+                                std::size_t* counts, SearchWork& work) const {
+  const auto n = static_cast<std::size_t>(queries.rows());
+  if (coarse) {
+    work.distances += coarse->nearest(queries, most, precision, out);
+    std::fill_n(counts, n, most);
+    return;
   }
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::span<Candidate> lists(out + i * most, most);
+    const float* query = row_data(queries, i);
+    counts[i] = parsed.quantizer_m != 0 ? walk_to_lists(query, lists, work) : scan_for_lists(query, lists, work);
+  }
+}
+
+std::size_t Codec::Impl::walk_to_lists(const float* query, std::span<Candidate> lists, SearchWork& work) const {
+  const faiss::HNSW& graph = static_cast<const faiss::IndexHNSW*>(ivf().quantizer)->hnsw;
+  ScratchLease scratch;
+  CentroidDistances to_query(spec.metric, query, centroids().data(), spec.dimension);
+  GraphWalk walk(graph, parsed.nlist, to_query, *scratch);
+  const MetRow start = walk.descend(entry_of(graph), 0);
+  const std::span<const MetRow> found = walk.around(start, 0, std::max(kMinQuantizerEf, 2 * lists.size()));
+  work.distances += walk.distances();
+  const std::size_t n = std::min(found.size(), lists.size());
+  for (std::size_t i = 0; i < n; ++i) lists[i] = {found[i].row(), found[i].distance};
+  return n;
+}
+
+std::size_t Codec::Impl::scan_for_lists(const float* query, std::span<Candidate> lists, SearchWork& work) const {
+  const std::size_t d = spec.dimension;
   TopK nearest(lists, nullptr);
   std::array<float, 256> found;
   for (std::size_t begin = 0; begin < parsed.nlist; begin += found.size()) {
     const std::size_t n = std::min(found.size(), parsed.nlist - begin);
-    distances(spec.metric, query, base + begin * d, n, d, d, found.data());
+    distances(spec.metric, query, centroids().data() + begin * d, n, d, d, found.data());
     for (std::size_t i = 0; i < n; ++i) {
       if (nearest.admits(found[i])) nearest.push({begin + i, found[i]});
     }

@@ -25,6 +25,7 @@ class Int8BlockLists {
 
   Int8BlockLists(std::size_t lists, std::size_t d) : d_(d), headers_(lists) {}
 
+  std::size_t lists() const noexcept { return headers_.size(); }
   std::size_t size(std::size_t list) const noexcept { return headers_[list].size; }
   const std::uint8_t* blocks(std::size_t list) const noexcept { return headers_[list].blocks.get(); }
   std::size_t dimension() const noexcept { return d_; }

@@ -14,8 +14,10 @@
 
 namespace annulus {
 
-/// A batch of queries with what all indexes of one codec have in common: the lists that each query visits. So the coarse
-/// assignment costs the same for one shard and for many.
+class EncodedQueries;
+
+/// A batch of queries with what all indexes of one codec have in common: the lists that each query visits, and its int8 code.
+/// So the coarse assignment costs the same for one shard and for many.
 ///
 /// Immutable once made; it refers to the queries, which must outlive it. Thread safety: const calls from any threads at once.
 class QueryBatch {
@@ -39,15 +41,29 @@ class QueryBatch {
     return {lists_.data() + starts_[i], starts_[i + 1] - starts_[i]};
   }
 
+  /// The queries that visit a list, unless it is the nearest of theirs: that one they search first, by itself, so that they come
+  /// to the others knowing a bound. Empty without an IVF's codec.
+  std::span<const std::uint32_t> visitors(std::size_t list) const noexcept {
+    return {visitors_.data() + visitor_starts_[list], visitor_starts_[list + 1] - visitor_starts_[list]};
+  }
+
   /// Distances to coarse centroids that were computed.
   std::uint64_t distances() const noexcept { return distances_; }
 
+  /// Internal: the queries' int8 codes; null without a codec that has a scale, or without search codes.
+  const EncodedQueries* encoded() const noexcept { return encoded_.get(); }
+
  private:
+  void sort_by_list(std::size_t nlist);
+
   const MatrixView queries_;
   SearchParams params_;
   std::shared_ptr<const Codec> codec_;
   std::vector<Candidate> lists_;
   std::vector<std::size_t> starts_;
+  std::vector<std::uint32_t> visitors_;  // by list
+  std::vector<std::uint32_t> visitor_starts_;
+  std::shared_ptr<const EncodedQueries> encoded_;
   std::uint64_t distances_ = 0;
 };
 

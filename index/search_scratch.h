@@ -66,6 +66,7 @@ struct SearchScratch {
   std::vector<Candidate> pool;
   std::vector<float> decoded;
   AlignedBuffer<std::int8_t> query_codes;
+  std::vector<std::uint64_t> keys;
 };
 
 /// Borrows a scratch of this thread's for the time of a search. A filter may search in turn, so there is a stack of them.

@@ -323,6 +323,7 @@ std::string VectorIndex::to_bytes() const {
   writer.put(std::uint64_t{impl_->rows.rows()});
   for (const VectorId id : impl_->rows.ids()) writer.put(id);
   for (const RowState state : impl_->rows.states()) writer.put(static_cast<std::uint8_t>(state));
+  if (impl_->codec != nullptr) writer.put_string(impl_->codec->impl().scale_bytes());
   writer.put_string(ready() ? write_faiss_index(impl_->store->container()) : std::string());
   return seal_envelope(EnvelopeKind::kIndex, kIndexVersion, writer.take());
 }
@@ -345,6 +346,7 @@ VectorIndex VectorIndex::from_bytes(std::string_view bytes, std::shared_ptr<cons
     std::optional<RowTable> rows = RowTable::restore(std::move(ids), std::move(states));
     check_loaded(rows.has_value(), "an id is in two rows, or a row in no state that is known");
     impl->rows = std::move(*rows);
+    const std::string_view scale = has_codec != 0 && version >= 2 ? reader.get_string() : std::string_view();
     const std::string_view blob = reader.get_string();
     check_loaded(reader.left() == 0, "there are bytes to spare");
     if (codec != nullptr) {
@@ -361,7 +363,7 @@ VectorIndex VectorIndex::from_bytes(std::string_view bytes, std::shared_ptr<cons
     }
     const std::unique_ptr<faiss::Index> loaded = read_faiss_index(blob, count);
     if (has_codec != 0 && codec == nullptr) {
-      codec = Codec::from_impl(Codec::Impl::adopt(impl->spec, *loaded));
+      codec = Codec::from_impl(Codec::Impl::adopt(impl->spec, *loaded, scale));
       check_loaded(codec->fingerprint() == fingerprint, "the fingerprint of its codec is not that of its contents");
     }
     impl->codec = std::move(codec);

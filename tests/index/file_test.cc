@@ -56,6 +56,7 @@ std::string_view faiss_blob(std::string_view bytes, const VectorIndex& index) {
   std::uint64_t rows = 0;
   std::memcpy(&rows, payload.data() + at, 8);
   at += 8 + rows * 9 + 8;
+  if (index.codec() != nullptr) at += 8 + (index.codec()->version() >= 2 ? 4 * (index.spec().dimension + 1) : 0);  // the scale
   return payload.substr(at);
 }
 
@@ -200,6 +201,32 @@ TEST(IndexFile, OfVersion1IsStillRead) {
       EXPECT_EQ(index.to_bytes(), read_file(path.parent_path() / "index_v2_flat.index"));
     }
   }
+}
+
+TEST(IndexFile, OfVersion2WithAnInt8ScaleIsStillRead) {
+  // Made as those of version 1, on a codec trained on golden_vectors() for "IVF3,Flat".
+  const std::filesystem::path golden = std::filesystem::path(ANNULUS_SOURCE_DIR) / "tests/golden";
+  const VectorIndex index = VectorIndex::load(golden / "index_v2_ivf.index");
+  EXPECT_EQ(index.codec()->version(), 2U);
+  EXPECT_FALSE(index.candidates_are_exact());
+  EXPECT_EQ(index.to_bytes(), read_file(golden / "index_v2_ivf.index"));
+  const auto codec = Codec::from_bytes(read_file(golden / "codec_v2_ivf.codec"));
+  EXPECT_EQ(codec->fingerprint(), index.codec()->fingerprint());
+  EXPECT_EQ(codec->to_bytes(), read_file(golden / "codec_v2_ivf.codec"));
+  EXPECT_EQ(index.size(), 23U);
+  EXPECT_FALSE(index.contains(103));
+  const Matrix vectors = golden_vectors();
+  for (const Eigen::Index row : {0, 5, 22}) {
+    const auto found = search(index, vectors.row(row), 1, {.nprobe = 3}).rows[0];
+    EXPECT_EQ(found, (std::vector<Candidate>{{row == 5 ? VectorId{104} : 100 + static_cast<VectorId>(row), 0.0F}}));
+  }
+}
+
+TEST(IndexFile, OfVersion1SearchesListsByFloats) {
+  const VectorIndex index = VectorIndex::load(std::filesystem::path(ANNULUS_SOURCE_DIR) / "tests/golden/index_v1_ivf.index");
+  EXPECT_EQ(index.codec()->version(), 1U);
+  EXPECT_TRUE(index.candidates_are_exact());
+  EXPECT_EQ(VectorIndex::from_bytes(index.to_bytes()).codec()->fingerprint(), index.codec()->fingerprint());
 }
 
 TEST(IndexFile, HasTheSameCodesAfterCompaction) {

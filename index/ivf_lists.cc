@@ -1,0 +1,159 @@
+#include "index/ivf_lists.h"
+
+#include <faiss/IndexIVF.h>
+#include <faiss/invlists/InvertedLists.h>
+
+#include <algorithm>
+
+#include "index/distance.h"
+#include "index/faiss_factory.h"
+
+namespace annulus {
+namespace {
+
+/// A copy of `array` with room for `size` elements and a fourth more, if they do not fit into it.
+template <class Array>
+std::optional<Array> larger(const Array& array, std::size_t size) {
+  if (size <= array.capacity()) return std::nullopt;
+  Array grown;
+  grown.reserve(std::max(size, array.capacity() + array.capacity() / 4));
+  grown.insert(grown.end(), array.begin(), array.end());
+  return grown;
+}
+
+}  // namespace
+
+IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec)
+    : d_(spec.dimension), nlist_(parsed.nlist), codec_(codec), index_(make_faiss_ivf(spec, parsed, codec.ivf().quantizer)) {
+  copy_coding(codec.ivf(), *index_);
+  if (codec.row_scale && spec.search_codes == SearchCodes::kInt8) blocks_.emplace(nlist_, d_);
+}
+
+IvfLists::~IvfLists() = default;
+
+faiss::ArrayInvertedLists& IvfLists::lists() const noexcept { return static_cast<faiss::ArrayInvertedLists&>(*index_->invlists); }
+
+std::size_t IvfLists::code_bytes() const noexcept { return index_->code_size; }
+std::size_t IvfLists::size(std::size_t list) const noexcept { return lists().ids[list].size(); }
+const std::uint8_t* IvfLists::codes(std::size_t list) const noexcept { return lists().codes[list].data(); }
+
+Row IvfLists::row(std::size_t list, std::size_t position) const noexcept { return static_cast<Row>(lists().ids[list][position]); }
+
+const std::uint8_t* IvfLists::code_of(Row row) const noexcept {
+  return codes(places_[row].list) + std::size_t{places_[row].offset} * code_bytes();
+}
+
+void IvfLists::make_room(Row last, std::span<const std::uint32_t> wanted, const WhileAlone& alone) {
+  if (last >= places_.size()) {
+    std::vector<Place> grown;
+    grown.reserve(std::max<std::size_t>(std::size_t{last} + 1, places_.size() + places_.size() / 4));
+    grown = places_;
+    grown.resize(std::size_t{last} + 1);
+    alone([&] { places_.swap(grown); });
+  }
+  std::vector<std::uint32_t> sorted(wanted.begin(), wanted.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (std::size_t i = 0; i < sorted.size();) {
+    const std::size_t list = sorted[i];
+    std::size_t more = 0;
+    for (; i < sorted.size() && sorted[i] == list; ++i) ++more;
+    auto codes = larger(lists().codes[list], (size(list) + more) * code_bytes());
+    auto ids = larger(lists().ids[list], size(list) + more);
+    Int8BlockLists::Room room = blocks_ ? blocks_->enlarged(list, more) : Int8BlockLists::Room();
+    if (!codes && !ids && !room) continue;
+    alone([&] {
+      if (codes) lists().codes[list].swap(*codes);
+      if (ids) lists().ids[list].swap(*ids);
+      if (room) blocks_->exchange(room);
+    });
+  }
+}
+
+void IvfLists::append(Row row, std::size_t list, const std::uint8_t* code, const std::uint8_t* int8_code, std::int32_t norm) {
+  if (row >= places_.size()) places_.resize(std::size_t{row} + 1);
+  auto& codes = lists().codes[list];
+  auto& ids = lists().ids[list];
+  places_[row] = {static_cast<std::uint32_t>(list), static_cast<std::uint32_t>(ids.size())};
+  codes.insert(codes.end(), code, code + code_bytes());
+  ids.push_back(row);
+  if (blocks_) blocks_->append(list, int8_code, norm, row);
+  ++index_->ntotal;
+}
+
+void IvfLists::append_from(const IvfLists& other, Row from, Row row) {
+  const Place place = other.places_[from];
+  std::vector<std::uint8_t> code(blocks_ ? d_ : 0);
+  std::int32_t norm = 0;
+  if (blocks_) norm = other.blocks_->read(place.list, place.offset, code.data());
+  append(row, place.list, other.code_of(from), code.data(), norm);
+}
+
+void IvfLists::take_out(Row row) {
+  const Place hole = places_[row];
+  auto& codes = lists().codes[hole.list];
+  auto& ids = lists().ids[hole.list];
+  const std::size_t last = ids.size() - 1;
+  if (hole.offset != last) {
+    std::copy_n(codes.data() + last * code_bytes(), code_bytes(), codes.data() + std::size_t{hole.offset} * code_bytes());
+    ids[hole.offset] = ids[last];
+    places_[static_cast<std::size_t>(ids[last])] = hole;
+  }
+  codes.resize(last * code_bytes());
+  ids.resize(last);
+  if (blocks_) blocks_->take_out(hole.list, hole.offset);
+  places_[row] = Place{};
+  --index_->ntotal;
+}
+
+void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
+  auto* from = dynamic_cast<faiss::IndexIVF*>(&loaded);
+  check_loaded(from != nullptr && from->d == index_->d && same_bytes(from->metric_type, index_->metric_type) &&
+                   from->nlist == nlist_ && from->code_size == code_bytes(),
+               "it holds another index than its spec says");
+  auto* saved = dynamic_cast<faiss::ArrayInvertedLists*>(from->invlists);
+  check_loaded(saved != nullptr && saved->nlist == nlist_ && saved->code_size == code_bytes() && saved->codes.size() == nlist_ &&
+                   saved->ids.size() == nlist_,
+               "its lists are of another kind or number");
+  check_loaded(static_cast<std::size_t>(from->ntotal) == rows.live() && rows.dead() == 0,
+               "its row map and its index differ in size");
+  places_.resize(rows.rows());
+  std::size_t placed = 0;
+  for (std::size_t list = 0; list < nlist_; ++list) {
+    const std::size_t size = saved->ids[list].size();
+    check_loaded(saved->codes[list].size() == size * code_bytes(), "a list has more or fewer codes than rows");
+    for (std::size_t i = 0; i < size; ++i) {
+      const std::int64_t row = saved->ids[list][i];
+      check_loaded(row >= 0 && static_cast<std::size_t>(row) < rows.rows() && rows.is_live(static_cast<Row>(row)) &&
+                       places_[static_cast<std::size_t>(row)].list == kNowhere,
+                   "a list holds a row that is not live, or is in another list too");
+      places_[static_cast<std::size_t>(row)] = {static_cast<std::uint32_t>(list), static_cast<std::uint32_t>(i)};
+    }
+    placed += size;
+  }
+  check_loaded(placed == rows.live(), "a live row is in no list");
+  lists().codes.swap(saved->codes);
+  lists().ids.swap(saved->ids);
+  index_->ntotal = from->ntotal;
+  if (!blocks_) return;
+  std::vector<std::uint8_t> code(d_);
+  for (std::size_t list = 0; list < nlist_; ++list) {
+    if (Int8BlockLists::Room room = blocks_->enlarged(list, size(list))) blocks_->exchange(room);
+    for (std::size_t i = 0; i < size(list); ++i) {
+      const auto* vector = reinterpret_cast<const float*>(codes(list)) + i * d_;
+      check_loaded(all_finite(vector, d_), "a vector is not finite");
+      const std::int32_t norm = codec_.row_scale->encode_row(vector, code.data());
+      blocks_->append(list, code.data(), norm, row(list, i));
+    }
+  }
+}
+
+std::size_t IvfLists::memory_bytes() const noexcept {
+  std::size_t bytes = places_.capacity() * sizeof(Place) + (blocks_ ? blocks_->memory_bytes() : 0);
+  bytes += nlist_ * (sizeof(lists().codes[0]) + sizeof(lists().ids[0]));
+  for (std::size_t list = 0; list < nlist_; ++list) {
+    bytes += lists().codes[list].capacity() + lists().ids[list].capacity() * sizeof(std::int64_t);
+  }
+  return bytes;
+}
+
+}  // namespace annulus

@@ -1,0 +1,153 @@
+#include "index/ivf_scan.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "index/encoded_queries.h"
+#include "index/int8_block_kernels.h"
+#include "index/search_scratch.h"
+#include "index/top_k.h"
+
+namespace annulus {
+namespace {
+
+using kernels::BlockHit;
+using kernels::BlockQuery;
+using kernels::kBlockRows;
+
+/// Rows that a kernel is given at a time: the bound falls only in between.
+constexpr std::size_t kRowsAtOnce = 16 * kBlockRows;
+
+/// Queries that scan a list together.
+constexpr std::size_t kQueriesAtOnce = 64;
+
+/// How many lists ahead headers and blocks are asked for: short lists are over before memory has answered.
+constexpr std::size_t kHeadersAhead = 12;
+constexpr std::size_t kBlocksAhead = 4;
+
+/// One query's best so far.
+class Nearest {
+ public:
+  Nearest(const RowSearch& search, std::size_t query, Candidate* storage)
+      : search_(&search),
+        bound_(search.bounds.empty() ? nullptr : &search.bounds[query]),
+        best_({storage, search.k}, search.order) {}
+
+  /// No row farther than this is of use any more.
+  float bound() const noexcept {
+    const float shared = bound_ == nullptr ? std::numeric_limits<float>::infinity() : bound_->get();
+    return best_.full() ? std::min(shared, best_.farthest()) : shared;
+  }
+
+  void take(const Int8BlockLists& lists, const std::uint8_t* blocks, std::span<const BlockHit> hits) {
+    for (const BlockHit& hit : hits) {
+      if (!best_.admits(hit.distance)) continue;
+      const Row row = lists.row_in(blocks, hit.position);
+      if (search_->accepts(row)) best_.push({search_->rows.id(row), hit.distance});
+    }
+    if (bound_ != nullptr && !hits.empty() && best_.full()) bound_->lower(best_.farthest());
+  }
+
+  std::size_t finish() { return best_.finish().size(); }
+
+ private:
+  const RowSearch* search_;
+  SharedBound* bound_;
+  TopK best_;
+};
+
+void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQuery& query, Nearest& nearest) {
+  BlockHit hits[kRowsAtOnce];
+  const std::size_t size = lists.size(list);
+  const std::uint8_t* blocks = lists.blocks(list);
+  for (std::size_t begin = 0; begin < size; begin += kRowsAtOnce) {
+    const std::size_t found =
+        kernels::scan_blocks(query, blocks, std::min(kRowsAtOnce, size - begin), lists.dimension(), nearest.bound(), hits);
+    if (found != 0) nearest.take(lists, blocks, {hits, found});
+    blocks += kRowsAtOnce / kBlockRows * kernels::block_bytes(lists.dimension());
+  }
+}
+
+void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, Nearest& nearest) {
+  const std::span<const Candidate> visited = search.batch.lists(query);
+  const BlockQuery& encoded = (*search.batch.encoded())[query];
+  for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.prefetch_header(visited[j].id);
+  for (std::size_t j = 0; j < visited.size(); ++j) {
+    if (j + kHeadersAhead < visited.size()) lists.prefetch_header(visited[j + kHeadersAhead].id);
+    if (j + kBlocksAhead < visited.size()) lists.prefetch_blocks(visited[j + kBlocksAhead].id);
+    scan_one_list(lists, visited[j].id, encoded, nearest);
+  }
+}
+
+/// What several queries scan a list with; memory that is reused.
+struct Together {
+  std::vector<BlockQuery> queries;
+  std::vector<float> bounds;
+  std::vector<std::size_t> found;
+  std::vector<BlockHit> hits;
+
+  Together() : queries(kQueriesAtOnce), bounds(kQueriesAtOnce), found(kQueriesAtOnce), hits(kQueriesAtOnce * kRowsAtOnce) {}
+};
+
+void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::size_t list, std::span<const std::uint32_t> visitors,
+                   Together& together, std::vector<Nearest>& nearest) {
+  const std::size_t size = lists.size(list);
+  const std::uint8_t* blocks = lists.blocks(list);
+  for (std::size_t i = 0; i < visitors.size(); ++i) together.queries[i] = (*search.batch.encoded())[visitors[i]];
+  for (std::size_t begin = 0; begin < size; begin += kRowsAtOnce) {
+    const std::size_t count = std::min(kRowsAtOnce, size - begin);
+    for (std::size_t i = 0; i < visitors.size(); ++i) together.bounds[i] = nearest[visitors[i]].bound();
+    kernels::scan_blocks(together.queries.data(), together.bounds.data(), visitors.size(), blocks, count, lists.dimension(),
+                         together.hits.data(), together.found.data());
+    for (std::size_t i = 0; i < visitors.size(); ++i) {
+      if (together.found[i] == 0) continue;
+      nearest[visitors[i]].take(lists, blocks, {together.hits.data() + i * count, together.found[i]});
+    }
+    blocks += kRowsAtOnce / kBlockRows * kernels::block_bytes(lists.dimension());
+  }
+}
+
+/// Each query's nearest list first, alone; then list by list.
+void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vector<Nearest>& nearest) {
+  thread_local Together together;
+  for (std::size_t i = 0; i < nearest.size(); ++i) {
+    const std::span<const Candidate> visited = search.batch.lists(i);
+    if (i + 1 < nearest.size() && !search.batch.lists(i + 1).empty()) lists.prefetch_blocks(search.batch.lists(i + 1)[0].id);
+    if (!visited.empty()) scan_one_list(lists, visited[0].id, (*search.batch.encoded())[i], nearest[i]);
+  }
+  for (std::size_t list = 0; list < lists.lists(); ++list) {
+    if (list + 1 < lists.lists()) lists.prefetch_blocks(list + 1);
+    std::span<const std::uint32_t> visitors = search.batch.visitors(list);
+    while (!visitors.empty()) {
+      const std::size_t n = std::min(visitors.size(), kQueriesAtOnce);
+      scan_together(search, lists, list, visitors.first(n), together, nearest);
+      visitors = visitors.subspan(n);
+    }
+  }
+}
+
+}  // namespace
+
+void scan_lists(const RowSearch& search, const IvfLists& lists, Candidate* out, std::size_t* counts) {
+  const Int8BlockLists& blocks = *lists.blocks();
+  const std::size_t n = search.batch.size();
+  if (n < 4) {
+    for (std::size_t i = 0; i < n; ++i) {
+      Nearest nearest(search, i, out + i * search.k);
+      scan_for_one(search, blocks, i, nearest);
+      counts[i] = nearest.finish();
+    }
+  } else {
+    std::vector<Nearest> nearest;
+    nearest.reserve(n);
+    for (std::size_t i = 0; i < n; ++i) nearest.emplace_back(search, i, out + i * search.k);
+    scan_for_all(search, blocks, nearest);
+    for (std::size_t i = 0; i < n; ++i) counts[i] = nearest[i].finish();
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    for (const Candidate& list : search.batch.lists(i)) search.work.distances += blocks.size(list.id);
+  }
+}
+
+}  // namespace annulus
