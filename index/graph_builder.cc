@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <exception>
+#include <limits>
 #include <numeric>
 #include <tuple>
 
@@ -16,13 +17,21 @@ namespace {
 
 using Link = faiss::HNSW::storage_idx_t;
 
-// Rows of a batch do not see each other: a batch of a thirty-second of the graph loses nothing that can be measured.
+// Rows of a batch see the graph and each other, but walk in the graph alone: it is to be the larger part by far.
 constexpr std::size_t kBatchShare = 32;
 constexpr std::size_t kMostRows = 1024;
-// Rows for which a second thread pays.
-constexpr std::size_t kRowsPerThread = 4;
+// Work for which another thread pays, about a millisecond of it: where processors are busy, waiting for a thread costs more.
+constexpr std::size_t kInsertedPerThread = 16;
+constexpr std::size_t kLinkedPerThread = 512;
 // Kept neighbours that one look at a candidate compares.
 constexpr std::size_t kCompareAtOnce = 8;
+
+/// The finaliser of SplitMix64: as good as random, a function of its argument, and one to one.
+std::uint64_t mixed(std::uint64_t z) noexcept {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
 
 struct Near {
   float distance;
@@ -98,9 +107,9 @@ struct Worker {
   }
 };
 
-/// Runs work(worker, i) for i in [0, n) on the workers; rethrows what one of them threw first.
+/// Runs work(worker, i) for i in [0, n) on the workers, at least `share` for each; rethrows what one of them threw first.
 template <class Work>
-void side_by_side(std::vector<std::unique_ptr<Worker>>& workers, std::size_t n, Work&& work) {
+void side_by_side(std::vector<std::unique_ptr<Worker>>& workers, std::size_t n, std::size_t share, Work&& work) {
   std::exception_ptr failure;
   std::atomic<bool> failed{false};
   const auto guarded = [&](Worker& worker, std::size_t i) {
@@ -111,7 +120,7 @@ void side_by_side(std::vector<std::unique_ptr<Worker>>& workers, std::size_t n, 
       if (!failed.exchange(true)) failure = std::current_exception();
     }
   };
-  const ThreadLease lease(std::min(workers.size(), (n + kRowsPerThread - 1) / kRowsPerThread));
+  const ThreadLease lease(std::clamp<std::size_t>(n / share, 1, workers.size()));
   if (lease.threads() <= 1) {
     for (std::size_t i = 0; i < n; ++i) guarded(*workers[0], i);
   } else {
@@ -122,7 +131,7 @@ void side_by_side(std::vector<std::unique_ptr<Worker>>& workers, std::size_t n, 
       std::size_t mine = 0;
 #pragma omp critical(annulus_graph_builder)
       mine = next++;
-#pragma omp for schedule(dynamic, 2)
+#pragma omp for schedule(dynamic, 4)
       for (std::size_t i = 0; i < n; ++i) guarded(*workers[mine], i);
     }
   }
@@ -138,7 +147,7 @@ class Batch {
     rows_ = rows;
     const std::size_t count = rows.size();
     findings_.resize(count);
-    side_by_side(workers_, count, [this](Worker& worker, std::size_t i) { look_around(worker, i); });
+    side_by_side(workers_, count, kInsertedPerThread, [this](Worker& worker, std::size_t i) { look_around(worker, i); });
     std::vector<Request> requests;
     for (std::size_t i = 0; i < count; ++i) link_from(i, requests);
     std::sort(requests.begin(), requests.end());
@@ -147,7 +156,7 @@ class Batch {
       if (i == 0 || requests[i].to != requests[i - 1].to || requests[i].level != requests[i - 1].level) begins.push_back(i);
     }
     begins.push_back(requests.size());
-    side_by_side(workers_, begins.size() - 1, [&](Worker& worker, std::size_t i) {
+    side_by_side(workers_, begins.size() - 1, kLinkedPerThread, [&](Worker& worker, std::size_t i) {
       link_to(worker, std::span(requests).subspan(begins[i], begins[i + 1] - begins[i]));
     });
   }
@@ -168,6 +177,7 @@ class Batch {
       worker.candidates.clear();
       for (const MetRow& m : met) worker.candidates.push_back({m.distance, m.row()});
       start = {met.front().distance, met.front().row()};
+      look_at_the_batch(worker, i, level);
       const std::size_t most = places(graph_, row, level).size();
       if (worker.candidates.size() >= most) worker.choose(most);
       by_level[static_cast<std::size_t>(level)].assign(worker.candidates.begin(), worker.candidates.end());
@@ -176,6 +186,26 @@ class Batch {
       findings.near.insert(findings.near.end(), near.begin(), near.end());
       findings.ends.push_back(findings.near.size());
     }
+  }
+
+  /// Adds the other rows of the batch to the sorted candidates of row i, of which the nearest ef remain. Without this a batch out
+  /// of one cluster that the graph does not know would not hang together.
+  void look_at_the_batch(Worker& worker, std::size_t i, int level) {
+    std::vector<Near>& candidates = worker.candidates;
+    const std::size_t walked = candidates.size();
+    const float farthest = walked < ef_ ? std::numeric_limits<float>::infinity() : candidates.back().distance;
+    worker.rows.clear();
+    for (std::size_t j = 0; j < rows_.size() && graph_.levels[rows_[j]] > level; ++j) {  // the highest come first
+      if (j != i) worker.rows.push_back(rows_[j]);
+    }
+    worker.distances.resize(worker.rows.size());
+    (*worker.walking)(worker.rows, worker.distances.data());
+    for (std::size_t j = 0; j < worker.rows.size(); ++j) {
+      if (worker.distances[j] < farthest) candidates.push_back({worker.distances[j], worker.rows[j]});
+    }
+    if (candidates.size() == walked) return;
+    std::sort(candidates.begin(), candidates.end());
+    candidates.resize(std::min(candidates.size(), ef_));
   }
 
   /// The row's own links; nobody leads to it yet.
@@ -195,10 +225,15 @@ class Batch {
   }
 
   /// Adds what is asked for to the links of one row on one level; where there is no room, chooses anew among all.
-  void link_to(Worker& worker, std::span<const Request> requests) {
+  void link_to(Worker& worker, std::span<Request> requests) {
     const Row row = requests.front().to;
     const std::span<Link> all = places(graph_, row, requests.front().level);
     const auto filled = static_cast<std::size_t>(std::find(all.begin(), all.end(), -1) - all.begin());
+    // two rows of a batch may have chosen each other
+    const auto linked = [&](const Request& request) {
+      return std::find(all.begin(), all.end(), static_cast<Link>(request.from.row)) != all.end();
+    };
+    requests = {requests.begin(), std::remove_if(requests.begin(), requests.end(), linked)};
     if (filled + requests.size() <= all.size()) {
       for (std::size_t i = 0; i < requests.size(); ++i) store_link(all[filled + i], static_cast<Link>(requests[i].from.row));
       return;
@@ -234,11 +269,7 @@ class Batch {
 }  // namespace
 
 int level_of_row(std::uint64_t seed, Row row, std::span<const double> odds) noexcept {
-  // the finaliser of SplitMix64: as good as random, and a function of the row
-  std::uint64_t z = seed + (std::uint64_t{row} + 1) * 0x9e3779b97f4a7c15ULL;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  double left = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1.0p-53;
+  double left = static_cast<double>(mixed(seed + (std::uint64_t{row} + 1) * 0x9e3779b97f4a7c15ULL) >> 11) * 0x1.0p-53;
   for (std::size_t level = 0; level < odds.size(); ++level) {
     if (left < odds[level]) return static_cast<int>(level);
     left -= odds[level];
@@ -252,9 +283,12 @@ GraphEntry insert_rows(faiss::HNSW& graph, const RowSpace& space, Row first, std
   std::vector<Row> order(count);
   std::iota(order.begin(), order.end(), first);
   // The highest first, as FAISS inserts: what links the levels is there when the many come.
-  std::stable_sort(order.begin(), order.end(), [&](Row a, Row b) { return graph.levels[a] > graph.levels[b]; });
+  // Rows of one level in no order: neighbours often come in a row.
+  std::sort(order.begin(), order.end(), [&](Row a, Row b) {
+    return graph.levels[a] != graph.levels[b] ? graph.levels[a] > graph.levels[b] : mixed(a) < mixed(b);
+  });
   std::vector<std::unique_ptr<Worker>> workers;
-  const std::size_t most = std::clamp<std::size_t>(count / kRowsPerThread, 1, thread_budget());
+  const std::size_t most = std::clamp<std::size_t>(count / kInsertedPerThread, 1, thread_budget());
   for (std::size_t i = 0; i < most; ++i) workers.push_back(std::make_unique<Worker>(space));
   Batch batch(graph, entry, std::max<std::size_t>(1, ef_construction), workers);
   const auto raise_to = [&](Row row) {
@@ -277,7 +311,8 @@ void forget_rows(faiss::HNSW& graph, std::size_t rows) noexcept {
   for (std::size_t row = 0; row < std::min(rows, graph.levels.size()); ++row) {
     for (int level = 0; level < graph.levels[row]; ++level) {
       const std::span<Link> all = places(graph, static_cast<Row>(row), level);
-      const auto end = std::remove_if(all.begin(), all.end(), [&](Link link) { return link >= 0 && static_cast<std::size_t>(link) >= rows; });
+      const auto end =
+          std::remove_if(all.begin(), all.end(), [&](Link link) { return link >= 0 && static_cast<std::size_t>(link) >= rows; });
       std::fill(end, all.end(), -1);
     }
   }

@@ -1,6 +1,6 @@
 // Internal: inserting rows into faiss::HNSW's public arrays, in batches that use several threads, beside searches.
 //
-// The rows of a batch look for neighbours in the graph as it was before the batch, side by side; then links are written, those to
+// The rows of a batch look for neighbours in the graph as it was before the batch, and among each other, side by side; then links are written, those to
 // one row by one thread. So the graph is the same for any number of threads. (The scheme is that of Manohar et al., "ParlayANN:
 // Scalable and Deterministic Parallel Graph-Based Approximate Nearest Neighbor Search Algorithms", PPoPP 2024; neighbours are chosen
 // as in Malkov and Yashunin, TPAMI 2020, algorithm 4.)

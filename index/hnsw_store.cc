@@ -1,5 +1,5 @@
-// Graph search: FAISS's IndexHNSW holds the rows and their links, our builder links them, our walk searches them. Float rows have int8
-// codes beside them (unless the spec says no), by which both go; exact distances of the best decide.
+// Graph search: FAISS's IndexHNSW holds the rows and their links, our builder links them, our walk searches them. Float rows have
+// int8 codes beside them (unless the spec says no), by which both go; exact distances of the best decide.
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexScalarQuantizer.h>
@@ -24,15 +24,16 @@
 namespace annulus {
 namespace {
 
-// While a search of a graph decides whether it has ef candidates, a dead row counts for this much of one: dead rows that are as near
-// as live ones show that the walk has been where the answer is. Not so where most are dead: then too few live ones would be left.
+// While a search of a graph decides whether it has ef candidates, a dead row counts for this much of one: dead rows that are as
+// near as live ones show that the walk has been where the answer is. Not so where most are dead: then too few live ones would be
+// left.
 constexpr float kDeadRowWeight = 0.5F;
 constexpr double kMostDead = 0.4;
 // The int8 scale is learnt anew when there are so many times the rows that it was learnt from, ...
 constexpr std::size_t kRelearnGrowth = 4;
-// ... or when more than this share of the components since then were cut.
-constexpr double kRelearnCut = 0.01;
-constexpr std::size_t kRelearnCutRows = 1024;
+// ... or when since then so many components were cut that they are more than this share of all: then another scale would fit
+// better.
+constexpr double kRelearnCut = 0.003;
 
 class AcceptedRows final : public RowChoice {
  public:
@@ -105,8 +106,8 @@ class HnswStore final : public RowStore, private RowSpace {
     const std::size_t before = count_;
     try {
       add_rows(rows.size(), vectors, alone);
-      set_entry(insert_rows(index_->hnsw, *this, static_cast<Row>(before), rows.size(), static_cast<std::size_t>(spec_.ef_construction),
-                            entry()));
+      set_entry(insert_rows(index_->hnsw, *this, static_cast<Row>(before), rows.size(),
+                            static_cast<std::size_t>(spec_.ef_construction), entry()));
     } catch (...) {
       alone([&] {
         forget_rows(index_->hnsw, before);
@@ -153,7 +154,8 @@ class HnswStore final : public RowStore, private RowSpace {
   std::size_t memory_bytes() const noexcept override {
     const faiss::HNSW& graph = index_->hnsw;
     const std::size_t coded = codes_ ? codes_->row_bytes() : 0;
-    return count_ * (storage().code_size + coded + sizeof(std::size_t) + sizeof(int)) + graph.neighbors.size() * sizeof(std::int32_t);
+    return count_ * (storage().code_size + coded + sizeof(std::size_t) + sizeof(int)) +
+           graph.neighbors.size() * sizeof(std::int32_t);
   }
 
   void take(const RowTable& rows, faiss::Index& loaded) {
@@ -247,19 +249,17 @@ class HnswStore final : public RowStore, private RowSpace {
   void add_codes(std::size_t before, std::size_t after, const float* vectors, const WhileAlone& alone) {
     const std::size_t n = after - before;
     const std::size_t d = spec_.dimension;
-    const bool relearn = !codes_ || after >= kRelearnGrowth * learnt_rows_ ||
-                         (after >= learnt_rows_ + kRelearnCutRows &&
-                          static_cast<double>(cut_) > kRelearnCut * static_cast<double>((after - learnt_rows_) * d));
-    if (relearn) {
+    const auto relearn = [&] {
       auto fresh = encoded(after, std::max(grown_capacity(after, 0), codes_ ? codes_->capacity() : 0));
       alone([&] { std::swap(codes_, fresh); });
-      return;
-    }
+    };
+    if (!codes_ || after >= kRelearnGrowth * learnt_rows_) return relearn();
     if (after > codes_->capacity()) {
       std::optional<Int8Rows> grown = codes_->grown(before, grown_capacity(after, codes_->capacity()));
       alone([&] { std::swap(codes_, grown); });
     }
     for (std::size_t i = 0; i < n; ++i) cut_ += codes_->encode(static_cast<Row>(before + i), vectors + i * d);
+    if (static_cast<double>(cut_) > kRelearnCut * static_cast<double>(after * d)) relearn();
   }
 
   /// Codes of the first `rows` rows, on a scale learnt from them.
@@ -286,7 +286,8 @@ class HnswStore final : public RowStore, private RowSpace {
     const std::size_t live = search.rows.live();
     if (live == 0) return 0;
     const std::size_t rows = count_.load(std::memory_order_acquire);
-    const std::size_t ef = std::min(std::max(static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef)), search.k), live);
+    const std::size_t ef =
+        std::min(std::max(static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef)), search.k), live);
     ScratchLease scratch;
     scratch->pool.clear();
     const bool exact = walk(search, query, rows, ef, *scratch);

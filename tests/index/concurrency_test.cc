@@ -2,8 +2,12 @@
 #include <omp.h>
 
 #include <atomic>
+#include <mutex>
+#include <shared_mutex>
 #include <thread>
 
+#include "core/fair_shared_mutex.h"
+#include "core/thread_budget.h"
 #include "tests/index/support.h"
 
 namespace annulus {
@@ -59,6 +63,74 @@ TEST(ConcurrentReads, AFilterMaySearchInTurn) {
   const Answer plain = search(index, rows.topRows(1), 5);
   const FilterBy nested([&](VectorId) { return search(index, rows.bottomRows(1), 2).rows[0].size() == 2; });
   EXPECT_EQ(search(index, rows.topRows(1), 5, {}, &nested).rows, plain.rows);
+}
+
+struct Writing {
+  const char* name;
+  const char* factory;
+  SearchCodes codes;
+};
+
+class SearchBesideWrites : public ::testing::TestWithParam<Writing> {};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, SearchBesideWrites,
+                         ::testing::Values(Writing{"HNSW8", "HNSW8", SearchCodes::kInt8},
+                                           Writing{"HNSW8_floats", "HNSW8", SearchCodes::kNone},
+                                           Writing{"HNSW8_SQ8", "HNSW8,SQ8", SearchCodes::kNone},
+                                           Writing{"Flat", "Flat", SearchCodes::kNone},
+                                           Writing{"IVF8_Flat", "IVF8,Flat", SearchCodes::kInt8}),
+                         [](const auto& kind) { return std::string(kind.param.name); });
+
+TEST_P(SearchBesideWrites, SeesCommittedRowsAloneAtTheirExactDistances) {
+  const std::size_t d = 12;
+  const std::size_t n = 1200;
+  const Matrix rows = random_matrix(n, d, 11);
+  IndexSpec spec = make_spec(GetParam().factory, Metric::kL2, d);
+  spec.search_codes = GetParam().codes;
+  VectorIndex index = testing::make_index(spec, rows);
+  FairSharedMutex mutex;
+  std::atomic<std::size_t> committed{0};
+  std::atomic<int> wrong{0};
+  std::atomic<bool> done{false};
+  set_thread_budget(4);  // so that rows are linked by several threads, too
+  std::vector<std::thread> searching;
+  for (int t = 0; t < 2; ++t) {
+    searching.emplace_back([&, t] {
+      const Matrix query = random_matrix(1, d, static_cast<std::uint64_t>(20 + t));
+      while (!done.load()) {
+        const std::shared_lock lock(mutex);
+        const std::size_t known = committed.load();
+        const Answer answer = search(index, query, 5, {.ef = 20, .nprobe = 8});
+        wrong += answer.rows[0].size() != std::min<std::size_t>(5, known);
+        for (const Candidate& found : answer.rows[0]) {
+          wrong += found.id >= known;
+          wrong += found.distance != distance(Metric::kL2, query.data(), rows.row(static_cast<Eigen::Index>(found.id)).data(), d) &&
+                   index.lossless();
+        }
+      }
+    });
+  }
+  const WhileAlone alone = [&](const std::function<void()>& step) {
+    const std::unique_lock lock(mutex);
+    step();
+  };
+  std::size_t block = 1;
+  for (std::size_t first = 0; first < n; first += block, block = std::min<std::size_t>(2 * block, 200)) {
+    block = std::min(block, n - first);
+    const auto part = rows.middleRows(static_cast<Eigen::Index>(first), static_cast<Eigen::Index>(block));
+    StagedRows staged = index.stage(testing::ids_from(first, block), part, alone);
+    while (staged.left() != 0) {
+      const std::unique_lock lock(mutex);
+      const std::size_t before = staged.left();
+      index.commit(staged, 64);
+      committed += before - staged.left();
+    }
+  }
+  done = true;
+  for (std::thread& thread : searching) thread.join();
+  set_thread_budget(0);
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(index.size(), n);
 }
 
 TEST(FaissThreads, AreTheCallersOwnAgainAfterEachCall) {
