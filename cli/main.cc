@@ -8,6 +8,7 @@
 
 #include "cli/artifact_commands.h"
 #include "cli/cache_commands.h"
+#include "cli/index_bench_command.h"
 #include "cli/demo_command.h"
 #include "cli/ring_commands.h"
 
@@ -76,6 +77,7 @@ int main(int argc, char** argv) {
   annulus::cli::add_bench_ring(bench);
   annulus::cli::add_bench_artifact(bench);
   annulus::cli::add_bench_cache(bench);
+  annulus::cli::add_bench_index(bench);
 
   try {
     return run(app, argc, argv);

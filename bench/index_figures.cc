@@ -1,0 +1,244 @@
+#include "bench/index_figures.h"
+
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexIDMap.h>
+#include <faiss/impl/IDSelector.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <numeric>
+#include <set>
+#include <thread>
+
+#include "core/error.h"
+#include "index/vector_index.h"
+
+namespace annulus::bench {
+namespace {
+
+constexpr std::size_t kK = 10;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double per_second(SearchEngine& engine, const Matrix& queries, std::size_t batch) {
+  const auto n = static_cast<std::size_t>(queries.rows());
+  const auto start = Clock::now();
+  for (std::size_t begin = 0; begin < n; begin += batch) engine.search(queries, begin, std::min(batch, n - begin), nullptr);
+  return static_cast<double>(n) / seconds_since(start);
+}
+
+double percentile(std::vector<double>& values, double part) {
+  const auto at = static_cast<std::size_t>(part * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
+  return values[at];
+}
+
+std::size_t resident_bytes() {
+  ::malloc_trim(0);
+  std::ifstream statm("/proc/self/statm");
+  std::size_t all = 0, resident = 0;
+  statm >> all >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// Single searches, one after the other, until `stop`; their times in microseconds.
+std::vector<double> search_until(SearchEngine& engine, const Matrix& queries, const std::function<bool()>& stop) {
+  std::vector<double> times;
+  const auto n = static_cast<std::size_t>(queries.rows());
+  for (std::size_t i = 0; !stop(); ++i) {
+    const auto start = Clock::now();
+    engine.search(queries, i % n, 1, nullptr);
+    times.push_back(seconds_since(start) * 1e6);
+  }
+  return times;
+}
+
+/// Upserts rows under new keys, `kBlock` a call, until `stop`; returns rows a second.
+class Upserts {
+ public:
+  Upserts(Cluster& cluster, const IndexData& data) : cluster_(cluster), data_(data), next_(data.rows()) {}
+
+  double run(const std::function<bool()>& stop) {
+    const auto start = Clock::now();
+    std::size_t done = 0;
+    for (; !stop(); done += kBlock) {
+      const auto from = static_cast<Eigen::Index>(next_ % (data_.rows() - kBlock));
+      std::vector<IdKey> ids;
+      for (std::size_t i = 0; i < kBlock; ++i) ids.emplace_back(next_++);
+      const std::vector<KeyView> keys(ids.begin(), ids.end());
+      if (!cluster_.router().upsert(keys, data_.base.middleRows(from, kBlock)).ok()) throw Error(ErrorCode::kInternal, "an upsert failed");
+    }
+    return static_cast<double>(done) / seconds_since(start);
+  }
+
+ private:
+  static constexpr Eigen::Index kBlock = 64;
+  Cluster& cluster_;
+  const IndexData& data_;
+  std::size_t next_;
+};
+
+}  // namespace
+
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+double recall_of(SearchEngine& engine, const Matrix& queries, std::span<const std::uint32_t> answers) {
+  const auto n = static_cast<std::size_t>(queries.rows());
+  std::vector<std::uint32_t> found(n * kK);
+  engine.search(queries, 0, n, found.data());
+  std::size_t hits = 0, wanted = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::set<std::uint32_t> exact(answers.begin() + static_cast<std::ptrdiff_t>(i * kK), answers.begin() + static_cast<std::ptrdiff_t>((i + 1) * kK));
+    exact.erase(UINT32_MAX);
+    wanted += exact.size();
+    for (std::size_t j = 0; j < kK; ++j) hits += exact.count(found[i * kK + j]);
+  }
+  return static_cast<double>(hits) / static_cast<double>(wanted);
+}
+
+Versus search_in_turns(SearchEngine& a, SearchEngine& b, const Matrix& queries, std::size_t batch, std::size_t rounds) {
+  per_second(a, queries, batch);
+  per_second(b, queries, batch);
+  std::vector<double> as, bs, ratios;
+  for (std::size_t i = 0; i < rounds; ++i) {
+    as.push_back(per_second(a, queries, batch));
+    bs.push_back(per_second(b, queries, batch));
+    ratios.push_back(as.back() / bs.back());
+  }
+  return {median_of(as), median_of(bs), median_of(ratios), *std::min_element(ratios.begin(), ratios.end()),
+          *std::max_element(ratios.begin(), ratios.end())};
+}
+
+Matrix rows_where(const Matrix& rows, std::span<const char> kept) {
+  Matrix some(static_cast<Eigen::Index>(std::count(kept.begin(), kept.end(), 1)), rows.cols());
+  Eigen::Index next = 0;
+  for (Eigen::Index i = 0; i < rows.rows(); ++i) {
+    if (kept[static_cast<std::size_t>(i)] != 0) some.row(next++) = rows.row(i);
+  }
+  return some;
+}
+
+std::vector<std::uint32_t> rank_among(std::span<const std::uint32_t> answers, std::span<const char> kept) {
+  std::vector<std::uint32_t> rank(kept.size(), 0);
+  std::uint32_t next = 0;
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    rank[i] = next;
+    next += kept[i] != 0 ? 1 : 0;
+  }
+  std::vector<std::uint32_t> renumbered;
+  for (const std::uint32_t answer : answers) renumbered.push_back(answer == UINT32_MAX ? answer : rank[answer]);
+  return renumbered;
+}
+
+std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, std::size_t rounds) {
+  constexpr double kSeconds = 2;
+  Upserts upserts(cluster, data);
+  const auto in_time = [](Clock::time_point start) { return [start] { return seconds_since(start) > kSeconds; }; };
+  std::vector<double> idle_p99, busy_p99, alone, beside, p99_ratios, rate_ratios;
+  for (std::size_t round = 0; round < rounds; ++round) {
+    std::vector<double> idle = search_until(cluster, data.queries, in_time(Clock::now()));
+    alone.push_back(upserts.run(in_time(Clock::now())));
+    std::atomic<bool> done{false};
+    std::vector<double> busy;
+    std::thread searching([&] { busy = search_until(cluster, data.queries, [&] { return done.load(); }); });
+    beside.push_back(upserts.run(in_time(Clock::now())));
+    done = true;
+    searching.join();
+    idle_p99.push_back(percentile(idle, 0.99));
+    busy_p99.push_back(percentile(busy, 0.99));
+    p99_ratios.push_back(busy_p99.back() / idle_p99.back());
+    rate_ratios.push_back(beside.back() / alone.back());
+  }
+  const double slower = median_of(p99_ratios);
+  const double kept = median_of(rate_ratios);
+  return {Json{{"figure", "beside_upserts"},
+               {"engine", cluster.name()},
+               {"threads", 2},
+               {"p99_us", median_of(busy_p99)},
+               {"baseline", {{"engine", cluster.name() + ", nobody upserting"}, {"p99_us", median_of(idle_p99)}}},
+               {"time_ratio", slower},
+               {"target_at_most", 2},
+               {"met", slower <= 2}},
+          Json{{"figure", "beside_upserts"},
+               {"engine", cluster.name()},
+               {"threads", 2},
+               {"upserts_per_second", median_of(beside)},
+               {"baseline", {{"engine", cluster.name() + ", nobody searching"}, {"upserts_per_second", median_of(alone)}}},
+               {"ratio", kept},
+               {"target", 0.6},
+               {"met", kept >= 0.6}}};
+}
+
+Json bulk_erase_row(const IndexData& data) {
+  const std::size_t n = std::min<std::size_t>(data.rows(), 200'000);
+  const std::size_t d = data.dimension();
+  std::vector<VectorId> ids(n);
+  std::iota(ids.begin(), ids.end(), VectorId{0});
+  double ours = 0;
+  for (const char* factory : {"HNSW16", "Flat"}) {
+    VectorIndex index({.dimension = d, .metric = data.metric, .factory = factory, .ef_construction = 16});
+    index.upsert(ids, data.base.topRows(static_cast<Eigen::Index>(n)));
+    const auto start = Clock::now();
+    if (index.erase(std::span(ids).first(n / 2)) != n / 2) throw Error(ErrorCode::kInternal, "an erase missed rows");
+    const double rate = static_cast<double>(n / 2) / seconds_since(start);
+    ours = ours == 0 ? rate : std::min(ours, rate);
+  }
+  faiss::IndexFlat flat(static_cast<std::int64_t>(d), data.metric == Metric::kL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT);
+  faiss::IndexIDMap2 map(&flat);
+  std::vector<std::int64_t> labels(ids.begin(), ids.end());
+  map.add_with_ids(static_cast<std::int64_t>(n), data.base.data(), labels.data());
+  constexpr std::size_t kCall = 100;
+  constexpr std::size_t kCalls = 10;
+  const auto start = Clock::now();
+  for (std::size_t i = 0; i < kCalls; ++i) map.remove_ids(faiss::IDSelectorBatch(kCall, labels.data() + i * kCall));
+  const double theirs = static_cast<double>(kCall * kCalls) / seconds_since(start);
+  return {{"figure", "bulk_erase"},
+          {"engine", "annulus VectorIndex (the slower of HNSW16 and Flat)"},
+          {"threads", 1},
+          {"rows", n},
+          {"rows_per_second", ours},
+          {"baseline", {{"engine", "faiss::IndexIDMap2 of IndexFlat, 100 ids a call"}, {"rows_per_second", theirs}}},
+          {"target_rows_per_second", 2'000'000},
+          {"met", ours >= 2e6}};
+}
+
+std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf) {
+  std::vector<Json> rows;
+  const std::size_t d = data.dimension();
+  for (const std::string& factory : {std::string("Flat"), std::string("HNSW16"), ivf}) {
+    auto cluster = std::make_unique<Cluster>(data, factory, 1, 1);
+    const std::size_t before = resident_bytes();
+    cluster->load(0, data.rows());
+    const std::size_t growth = resident_bytes() - before;
+    const auto counted = cluster->router().shard_states().front().stats.memory_bytes;
+    const auto n = static_cast<double>(data.rows());
+    // vectors and the 8 bytes of each key; codes as they are padded; links of the lowest level and what the others add on average
+    double content = static_cast<double>(d * sizeof(float) + sizeof(std::uint64_t));
+    const std::size_t norm = data.metric == Metric::kL2 ? 4 : 0;
+    if (factory == "HNSW16") content += static_cast<double>((d + 63) / 64 * 64 + norm) + 32 * 4 + 16 * 4 / 15.0;
+    if (factory == ivf) content += static_cast<double>((d + 3) / 4 * 4 + 4);
+    const double overhead = static_cast<double>(growth) / n - content;
+    const double truth = static_cast<double>(counted) / static_cast<double>(growth);
+    rows.push_back({{"figure", "memory"},
+                    {"engine", "annulus " + factory + " S=1"},
+                    {"rows", data.rows()},
+                    {"memory_bytes", counted},
+                    {"growth_bytes", growth},
+                    {"counted_over_growth", truth},
+                    {"overhead_bytes_per_record", overhead},
+                    {"target_at_most", 48},
+                    {"met", truth > 0.95 && truth < 1.05 && overhead <= 48}});
+  }
+  return rows;
+}
+
+}  // namespace annulus::bench
