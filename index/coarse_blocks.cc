@@ -1,10 +1,13 @@
 #include "index/coarse_blocks.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
+#include <limits>
+#include <span>
 #include <vector>
 
 #include "index/distance.h"
+#include "index/distance_key.h"
 #include "index/encoded_queries.h"
 #include "index/search_scratch.h"
 
@@ -14,25 +17,28 @@ namespace {
 /// Queries whose distances to all centroids are held at a time.
 constexpr std::size_t kTogether = 16;
 
-/// A number of a float's order in the upper half, and `index` below: they sort as (distance, index).
-std::uint64_t sort_key(float distance, std::size_t index) noexcept {
-  const auto bits = std::bit_cast<std::uint32_t>(distance);
-  const std::uint32_t ordered = bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFU : 0x80000000U);
-  return std::uint64_t{ordered} << 32 | index;
-}
-
-float distance_of(std::uint64_t key) noexcept {
-  const auto ordered = static_cast<std::uint32_t>(key >> 32);
-  return std::bit_cast<float>(ordered ^ ((ordered >> 31) != 0 ? 0x80000000U : 0xFFFFFFFFU));
-}
-
-std::size_t index_of(std::uint64_t key) noexcept { return static_cast<std::uint32_t>(key); }
-
-/// Moves the `most` smallest to the front, sorted.
-void sort_smallest(std::span<std::uint64_t> keys, std::size_t most) {
-  const auto end = keys.begin() + static_cast<std::ptrdiff_t>(most);
-  if (most < keys.size()) std::nth_element(keys.begin(), end, keys.end());
-  std::sort(keys.begin(), end);
+/// Keys of distances among which are the `most` smallest, and not many more: those up to the value that a sample has at 3/2 of
+/// the rank and some more, unless the sample was odd.
+void collect_smallest(std::span<const float> distances, std::size_t most, std::vector<std::uint64_t>& keys) {
+  constexpr std::size_t kSamples = 128;
+  keys.resize(distances.size());
+  const auto collect = [&](float limit) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < distances.size(); ++i) {
+      keys[n] = distance_key(distances[i], static_cast<std::uint32_t>(i));
+      n += static_cast<std::size_t>(distances[i] <= limit);
+    }
+    return n;
+  };
+  const std::size_t rank = most * kSamples * 3 / 2 / distances.size() + 6;
+  if (distances.size() >= 4 * kSamples && rank < kSamples) {
+    std::array<float, kSamples> sample;
+    for (std::size_t i = 0; i < kSamples; ++i) sample[i] = distances[i * distances.size() / kSamples];
+    std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end());
+    const std::size_t n = collect(sample[rank]);
+    if (n >= most) return keys.resize(n);
+  }
+  collect(std::numeric_limits<float>::infinity());
 }
 
 }  // namespace
@@ -76,17 +82,17 @@ void CoarseBlocks::nearest_of_some(const MatrixView& queries, std::size_t first,
   std::vector<std::uint64_t>& keys = scratch->keys;
   for (std::size_t i = 0; i < n; ++i) {
     const float* of_query = rough.data() + i * stride;
-    keys.resize(count_);
-    for (std::size_t j = 0; j < count_; ++j) keys[j] = sort_key(of_query[j], j);
+    collect_smallest({of_query, count_}, kept, keys);
     sort_smallest(keys, kept);
     if (precision == ListDistances::kExact) {
       for (std::size_t j = 0; j < kept; ++j) {
-        const std::size_t list = index_of(keys[j]);
-        keys[j] = sort_key(distance(metric_, row_data(queries, first + i), centroids_.data() + list * d_, d_), list);
+        const std::uint32_t list = key_number(keys[j]);
+        keys[j] =
+            distance_key(distance(metric_, row_data(queries, first + i), centroids_.data() + std::size_t{list} * d_, d_), list);
       }
       sort_smallest(std::span(keys).first(kept), most);
     }
-    for (std::size_t j = 0; j < most; ++j) out[i * most + j] = {index_of(keys[j]), distance_of(keys[j])};
+    for (std::size_t j = 0; j < most; ++j) out[i * most + j] = {key_number(keys[j]), key_distance(keys[j])};
   }
 }
 

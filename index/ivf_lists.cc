@@ -11,12 +11,12 @@
 namespace annulus {
 namespace {
 
-/// A copy of `array` with room for `size` elements and a fourth more, if they do not fit into it.
+/// A copy of `array` with room for `size` elements and some more, if they do not fit into it.
 template <class Array>
 std::optional<Array> larger(const Array& array, std::size_t size) {
   if (size <= array.capacity()) return std::nullopt;
   Array grown;
-  grown.reserve(std::max(size, array.capacity() + array.capacity() / 4));
+  grown.reserve(std::max(size, array.capacity() + array.capacity() / 8));
   grown.insert(grown.end(), array.begin(), array.end());
   return grown;
 }

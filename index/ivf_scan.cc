@@ -1,13 +1,14 @@
 #include "index/ivf_scan.h"
 
 #include <algorithm>
-#include <limits>
+#include <memory>
+#include <utility>
 #include <vector>
 
+#include "index/candidate_pool.h"
 #include "index/encoded_queries.h"
 #include "index/int8_block_kernels.h"
 #include "index/search_scratch.h"
-#include "index/top_k.h"
 
 namespace annulus {
 namespace {
@@ -19,6 +20,9 @@ using kernels::kBlockRows;
 /// Rows that a kernel is given at a time: the bound falls only in between.
 constexpr std::size_t kRowsAtOnce = 16 * kBlockRows;
 
+/// Fewer queries than this have few lists in common.
+constexpr std::size_t kFewQueries = 4;
+
 /// Queries that scan a list together.
 constexpr std::size_t kQueriesAtOnce = 64;
 
@@ -26,38 +30,7 @@ constexpr std::size_t kQueriesAtOnce = 64;
 constexpr std::size_t kHeadersAhead = 12;
 constexpr std::size_t kBlocksAhead = 4;
 
-/// One query's best so far.
-class Nearest {
- public:
-  Nearest(const RowSearch& search, std::size_t query, Candidate* storage)
-      : search_(&search),
-        bound_(search.bounds.empty() ? nullptr : &search.bounds[query]),
-        best_({storage, search.k}, search.order) {}
-
-  /// No row farther than this is of use any more.
-  float bound() const noexcept {
-    const float shared = bound_ == nullptr ? std::numeric_limits<float>::infinity() : bound_->get();
-    return best_.full() ? std::min(shared, best_.farthest()) : shared;
-  }
-
-  void take(const Int8BlockLists& lists, const std::uint8_t* blocks, std::span<const BlockHit> hits) {
-    for (const BlockHit& hit : hits) {
-      if (!best_.admits(hit.distance)) continue;
-      const Row row = lists.row_in(blocks, hit.position);
-      if (search_->accepts(row)) best_.push({search_->rows.id(row), hit.distance});
-    }
-    if (bound_ != nullptr && !hits.empty() && best_.full()) bound_->lower(best_.farthest());
-  }
-
-  std::size_t finish() { return best_.finish().size(); }
-
- private:
-  const RowSearch* search_;
-  SharedBound* bound_;
-  TopK best_;
-};
-
-void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQuery& query, Nearest& nearest) {
+void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQuery& query, CandidatePool& nearest) {
   BlockHit hits[kRowsAtOnce];
   const std::size_t size = lists.size(list);
   const std::uint8_t* blocks = lists.blocks(list);
@@ -69,7 +42,7 @@ void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQue
   }
 }
 
-void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, Nearest& nearest) {
+void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, CandidatePool& nearest) {
   const std::span<const Candidate> visited = search.batch.lists(query);
   const BlockQuery& encoded = (*search.batch.encoded())[query];
   for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.prefetch_header(visited[j].id);
@@ -91,7 +64,7 @@ struct Together {
 };
 
 void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::size_t list, std::span<const std::uint32_t> visitors,
-                   Together& together, std::vector<Nearest>& nearest) {
+                   Together& together, std::vector<CandidatePool>& nearest) {
   const std::size_t size = lists.size(list);
   const std::uint8_t* blocks = lists.blocks(list);
   for (std::size_t i = 0; i < visitors.size(); ++i) together.queries[i] = (*search.batch.encoded())[visitors[i]];
@@ -109,8 +82,10 @@ void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::si
 }
 
 /// Each query's nearest list first, alone; then list by list.
-void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vector<Nearest>& nearest) {
-  thread_local Together together;
+void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vector<CandidatePool>& nearest) {
+  thread_local std::unique_ptr<Together> idle;
+  std::unique_ptr<Together> mine = idle ? std::move(idle) : std::make_unique<Together>();  // a filter may search in turn
+  Together& together = *mine;
   for (std::size_t i = 0; i < nearest.size(); ++i) {
     const std::span<const Candidate> visited = search.batch.lists(i);
     if (i + 1 < nearest.size() && !search.batch.lists(i + 1).empty()) lists.prefetch_blocks(search.batch.lists(i + 1)[0].id);
@@ -125,6 +100,7 @@ void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vec
       visitors = visitors.subspan(n);
     }
   }
+  idle = std::move(mine);
 }
 
 }  // namespace
@@ -132,22 +108,24 @@ void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vec
 void scan_lists(const RowSearch& search, const IvfLists& lists, Candidate* out, std::size_t* counts) {
   const Int8BlockLists& blocks = *lists.blocks();
   const std::size_t n = search.batch.size();
-  if (n < 4) {
-    for (std::size_t i = 0; i < n; ++i) {
-      Nearest nearest(search, i, out + i * search.k);
-      scan_for_one(search, blocks, i, nearest);
-      counts[i] = nearest.finish();
-    }
+  const std::size_t room = CandidatePool::room(search.k);
+  ScratchLease scratch;
+  std::vector<std::uint64_t>& keys = scratch->keys;
+  if (keys.size() < n * room) keys.resize(n * room);
+  thread_local std::vector<CandidatePool> idle;
+  std::vector<CandidatePool> nearest = std::move(idle);  // a filter may search in turn
+  nearest.clear();
+  for (std::size_t i = 0; i < n; ++i) nearest.emplace_back(search, i, keys.data() + i * room);
+  if (n < kFewQueries) {
+    for (std::size_t i = 0; i < n; ++i) scan_for_one(search, blocks, i, nearest[i]);
   } else {
-    std::vector<Nearest> nearest;
-    nearest.reserve(n);
-    for (std::size_t i = 0; i < n; ++i) nearest.emplace_back(search, i, out + i * search.k);
     scan_for_all(search, blocks, nearest);
-    for (std::size_t i = 0; i < n; ++i) counts[i] = nearest[i].finish();
   }
   for (std::size_t i = 0; i < n; ++i) {
+    counts[i] = nearest[i].finish(out + i * search.k);
     for (const Candidate& list : search.batch.lists(i)) search.work.distances += blocks.size(list.id);
   }
+  idle = std::move(nearest);
 }
 
 }  // namespace annulus

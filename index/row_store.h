@@ -53,8 +53,16 @@ class RowStore {
   /// thrown leaves the store as it was.
   virtual void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) = 0;
 
+  /// Bytes of an encoded row, for stores that hold rows as codes of a codec that others share; the next two are called of them
+  /// only.
+  virtual std::size_t code_bytes() const noexcept { return 0; }
+  virtual void read_code(Row, std::uint8_t*) const {}
+
+  /// stage() of encoded rows. Throws Error(kInvalidArgument) for codes that are none.
+  virtual void stage_codes(std::span<const Row>, const std::uint8_t*, const WhileAlone&) {}
+
   /// The second half, for the next of the staged rows in their order; nobody else is in the store. Until then searches do not
-  /// return a row's new vector; the former vector of a row that is overwritten they do.
+  /// return a row's new vector; the former vector of a row that is overwritten they do. `vectors` is null after stage_codes.
   virtual void commit(std::span<const Row> rows, const float* vectors) = 0;
 
   /// Forgets what was staged and not committed. Rows of kAppend stay, and VectorIndex takes them for dead.

@@ -53,6 +53,12 @@ std::vector<std::size_t> last_of_each(std::span<const VectorId> ids) {
   return kept;
 }
 
+std::vector<VectorId> chosen(std::span<const VectorId> ids, std::span<const std::size_t> kept) {
+  std::vector<VectorId> of(kept.size());
+  for (std::size_t i = 0; i < kept.size(); ++i) of[i] = ids[kept[i]];
+  return of;
+}
+
 }  // namespace
 
 struct VectorIndex::Impl {
@@ -80,6 +86,14 @@ struct VectorIndex::Impl {
                std::string(to_string(s.metric));
       };
       throw Error(ErrorCode::kInvalidArgument, "a codec for " + describe(given->spec()) + ", expected one for " + describe(spec));
+    }
+  }
+
+  void require_codes() const {
+    require_store();
+    if (store->code_bytes() == 0) {
+      throw Error(ErrorCode::kFailedPrecondition,
+                  "index \"" + spec.factory + "\" has no codes that could be moved; move the vectors themselves");
     }
   }
 
@@ -188,8 +202,7 @@ StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& v
   validate_vectors(vectors, d, spec().metric, "the vectors");
   const std::vector<std::size_t> kept = last_of_each(ids);
   staged.rows_ = impl_->choose_rows(ids, kept);
-  staged.ids_.reserve(kept.size());
-  for (const std::size_t i : kept) staged.ids_.push_back(ids[i]);
+  staged.ids_ = chosen(ids, kept);
   staged.vectors_ = vectors.data();
   if (kept.size() != n || static_cast<std::size_t>(vectors.outerStride()) != d) {
     staged.gathered_.resize(kept.size() * d);
@@ -201,10 +214,45 @@ StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& v
   return staged;
 }
 
+std::size_t VectorIndex::code_bytes() const noexcept { return ready() ? impl_->store->code_bytes() : 0; }
+
+bool VectorIndex::read_code(VectorId id, std::span<std::uint8_t> out) const {
+  impl_->require_codes();
+  if (out.size() != code_bytes()) throw_size("the code to write", out.size(), code_bytes());
+  const std::optional<Row> row = impl_->rows.find(id);
+  if (row) impl_->store->read_code(*row, out.data());
+  return row.has_value();
+}
+
+StagedRows VectorIndex::stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes, const WhileAlone& alone) {
+  impl_->require_codes();
+  const std::size_t bytes = code_bytes();
+  if (codes.size() != ids.size() * bytes) throw_size("the span of codes", codes.size(), ids.size() * bytes);
+  StagedRows staged;
+  if (ids.empty()) return staged;
+  const std::vector<std::size_t> kept = last_of_each(ids);
+  staged.rows_ = impl_->choose_rows(ids, kept);
+  staged.ids_ = chosen(ids, kept);
+  std::vector<std::uint8_t> gathered(kept.size() == ids.size() ? 0 : kept.size() * bytes);
+  if (!gathered.empty()) {
+    for (std::size_t i = 0; i < kept.size(); ++i) std::copy_n(codes.data() + kept[i] * bytes, bytes, gathered.data() + i * bytes);
+    codes = gathered;
+  }
+  alone([&] { impl_->rows.reserve(kept.size()); });
+  impl_->store->stage_codes(staged.rows_, codes.data(), alone);
+  return staged;
+}
+
+void VectorIndex::upsert_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes) {
+  StagedRows staged = stage_codes(ids, codes, [](const std::function<void()>& step) { step(); });
+  commit(staged, staged.left());
+}
+
 void VectorIndex::commit(StagedRows& staged, std::size_t count) {
   count = std::min(count, staged.left());
   const auto rows = std::span<const Row>(staged.rows_).subspan(staged.next_, count);
-  impl_->store->commit(rows, staged.vectors_ + staged.next_ * spec().dimension);
+  const float* vectors = staged.vectors_ == nullptr ? nullptr : staged.vectors_ + staged.next_ * spec().dimension;
+  impl_->store->commit(rows, vectors);
   for (const Row row : rows) impl_->rows.assign(staged.ids_[staged.next_++], row);
 }
 

@@ -31,8 +31,8 @@ class StagedRows {
   friend class VectorIndex;
   std::vector<VectorId> ids_;
   std::vector<std::uint32_t> rows_;
-  std::vector<float> gathered_;    // the vectors, if the caller's did not lie as they must
-  const float* vectors_ = nullptr;
+  std::vector<float> gathered_;     // the vectors, if the caller's did not lie as they must
+  const float* vectors_ = nullptr;  // null if they came as codes
   std::size_t next_ = 0;
 };
 
@@ -74,7 +74,8 @@ class VectorIndex {
 
   /// The first half of an upsert, with all its work: stores, encodes and links. No search returns these rows before `commit`.
   /// Const calls may go on meanwhile, if `alone` keeps them out for each step that it is given; no other mutation. `ids` and
-  /// `vectors` as for upsert; the vectors must stay where they are until the last commit. What is thrown leaves the index as it was.
+  /// `vectors` as for upsert; the vectors must stay where they are until the last commit. What is thrown leaves the index as it
+  /// was.
   StagedRows stage(std::span<const VectorId> ids, const MatrixView& vectors, const WhileAlone& alone);
 
   /// The second half: makes the next `count` staged rows (at most what is left) live, in the place of their ids' former rows.
@@ -83,6 +84,21 @@ class VectorIndex {
 
   /// Instead of the (rest of the) second half: the rows that are left never become live.
   void abandon(StagedRows& staged) noexcept;
+
+  /// Bytes of a vector as an index of this codec holds it: the number of its list, and its code there. 0 for families that have
+  /// no lists: then the next three throw Error(kFailedPrecondition).
+  std::size_t code_bytes() const noexcept;
+
+  /// Writes what stage_codes of any index whose codec has the same fingerprint takes; false if there is no such id.
+  /// Throws Error(kInvalidArgument) unless out.size() == code_bytes().
+  bool read_code(VectorId id, std::span<std::uint8_t> out) const;
+
+  /// stage() for vectors that were encoded before: nothing is assigned to lists, and no code changes. O(d) a row.
+  /// Throws Error(kInvalidArgument) unless codes.size() == ids.size() * code_bytes(), and for codes that no index can hold.
+  StagedRows stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes, const WhileAlone& alone);
+
+  /// upsert() for them.
+  void upsert_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes);
 
   /// Removes what is there; returns how many were. O(1) each.
   std::size_t erase(std::span<const VectorId> ids);
@@ -114,8 +130,9 @@ class VectorIndex {
   /// The first phase of a search alone: its `k` nearest by the distances that the index searches by, which for codes are
   /// approximate (candidates_are_exact says); `distances` is the second. `bounds` is empty or has one entry a query: then what is
   /// farther than a query's bound may be left out, and the bound falls to the k-th candidate's distance. Graphs ignore it.
-  void candidates(const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order, std::span<SharedBound> bounds,
-                  std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work = nullptr) const;
+  void candidates(const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order,
+                  std::span<SharedBound> bounds, std::span<Candidate> out, std::span<std::size_t> counts,
+                  SearchWork* work = nullptr) const;
 
   /// Whether the distances of `candidates` are those of `distances`, bit for bit.
   bool candidates_are_exact() const noexcept;
