@@ -30,8 +30,17 @@ std::span<const Link> links(const faiss::HNSW& graph, Row row, int level) {
 }
 
 /// A link that another thread may be writing. What it leads to was written before it.
-Link load_link(const Link& link) noexcept {
-  return std::atomic_ref<Link>(const_cast<Link&>(link)).load(std::memory_order_acquire);
+Link load_link(const Link& link) noexcept { return std::atomic_ref<Link>(const_cast<Link&>(link)).load(std::memory_order_acquire); }
+
+/// The first of `size` sorted rows that is farther than `distance`. Without branches, which nothing would foretell.
+std::size_t place_of(const MetRow* met, std::size_t size, float distance) noexcept {
+  std::size_t place = 0;
+  while (size > 1) {
+    const std::size_t half = size / 2;
+    place = met[place + half - 1].distance <= distance ? place + half : place;
+    size -= half;
+  }
+  return place + static_cast<std::size_t>(size == 1 && met[place].distance <= distance);
 }
 
 /// Throws Error(kDataLoss) unless `graph` is safe to walk and to insert into.
@@ -82,39 +91,49 @@ GraphEntry entry_of(const faiss::HNSW& graph) noexcept {
 }
 
 GraphWalk::GraphWalk(const faiss::HNSW& graph, std::size_t rows, RowDistances& distances, SearchScratch& scratch)
-    : graph_(graph), rows_(rows), distance_(distances), scratch_(scratch) {}
+    : graph_(graph), rows_(rows), distance_(distances), scratch_(scratch) {
+  const auto most = std::max<std::size_t>(1, static_cast<std::size_t>(graph.cum_nneighbor_per_level[1]));
+  if (scratch_.neighbours.size() < most) scratch_.neighbours.resize(most);
+  if (scratch_.distances.size() < most) scratch_.distances.resize(most);
+}
 
-/// The distances of scratch_.neighbours.
-std::span<const float> GraphWalk::measure() {
-  const std::span<const Row> rows = scratch_.neighbours;
-  if (scratch_.distances.size() < rows.size()) scratch_.distances.resize(rows.size());
+std::span<const float> GraphWalk::measure(std::span<const Row> rows) {
   distance_(rows, scratch_.distances.data());
   count_ += rows.size();
   return {scratch_.distances.data(), rows.size()};
 }
 
-void GraphWalk::gather_links(Row row, int level, bool unvisited_only) {
-  scratch_.neighbours.clear();
+/// The neighbours of `row` that the walk may meet; only those that it has not met yet, and has now.
+template <bool kUnvisited>
+std::span<const Row> GraphWalk::gather_links(Row row, int level) {
+  Row* gathered = scratch_.neighbours.data();
+  std::size_t n = 0;
   for (const Link& place : places(graph_, row, level)) {
     const Link link = load_link(place);
     if (link < 0) break;
     const Row neighbour = static_cast<Row>(link);
     if (neighbour >= rows_) continue;
-    if (!unvisited_only || scratch_.visited.insert(neighbour)) scratch_.neighbours.push_back(neighbour);
+    gathered[n] = neighbour;
+    if constexpr (kUnvisited) {
+      n += static_cast<std::size_t>(scratch_.visited.insert(neighbour));  // no branch: nothing would foretell it
+    } else {
+      ++n;
+    }
   }
+  return {gathered, n};
 }
 
 MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
-  scratch_.neighbours.assign(1, entry.row);
-  MetRow nearest{measure()[0], entry.row};
+  scratch_.neighbours[0] = entry.row;
+  MetRow nearest{measure(std::span(scratch_.neighbours).first(1))[0], entry.row};
   for (int at = entry.level; at > level; --at) {
     for (bool moved = true; moved;) {
       moved = false;
-      gather_links(nearest.row_and_mark, at, false);
-      const std::span<const float> found = measure();
+      const std::span<const Row> neighbours = gather_links<false>(nearest.row_and_mark, at);
+      const std::span<const float> found = measure(neighbours);
       for (std::size_t i = 0; i < found.size(); ++i) {
         if (found[i] >= nearest.distance) continue;
-        nearest = {found[i], scratch_.neighbours[i]};
+        nearest = {found[i], neighbours[i]};
         moved = true;
       }
     }
@@ -125,72 +144,90 @@ MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
 std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight) {
   scratch_.visited.clear(rows_);
   scratch_.visited.insert(start.row());
-  scratch_.met.assign(1, {start.distance, start.row()});
+  const MetRow first{start.distance, start.row()};
   if (choice == nullptr) {
-    expand_all<true>(level, ef, nullptr, 1);
-  } else {
-    scratch_.accepted.assign(1, choice->accepts(start.row()) ? 1 : 0);
-    expand_all<false>(level, ef, choice, weight);
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < scratch_.met.size(); ++i) {
-      if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
-    }
-    scratch_.met.resize(std::min(kept, ef));
+    if (scratch_.met.size() < ef) scratch_.met.resize(ef);
+    scratch_.met[0] = first;
+    return {scratch_.met.data(), expand_all(level, ef)};
   }
-  return scratch_.met;
+  scratch_.met.assign(1, first);
+  scratch_.accepted.assign(1, choice->accepts(start.row()) ? 1 : 0);
+  expand_choosing(level, ef, *choice, weight);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < scratch_.met.size(); ++i) {
+    if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
+  }
+  return {scratch_.met.data(), std::min(kept, ef)};
 }
 
-/// Expands the nearest row that is not, until all of those that were kept are. `met` is sorted; it is cut behind the row with which
-/// the weights reach ef.
-template <bool kAll>
-void GraphWalk::expand_all(int level, std::size_t ef, const RowChoice* choice, float weight) {
+/// Asks for the links of a row that is expanded next, unless something nearer turns up.
+void GraphWalk::look_ahead(Row row) const {
+  const Link* links = graph_.neighbors.data() + graph_.offsets[row];
+  __builtin_prefetch(links);
+  __builtin_prefetch(links + 16);
+}
+
+/// Expands the nearest row that is not, until all of the nearest ef are. They stand in `met`, sorted; returns how many there are.
+std::size_t GraphWalk::expand_all(int level, std::size_t ef) {
+  MetRow* met = scratch_.met.data();
+  std::size_t size = 1;
+  for (std::size_t next = 0; next < size;) {
+    if (met[next].expanded()) {
+      ++next;
+      continue;
+    }
+    met[next].row_and_mark |= MetRow::kExpanded;
+    const std::span<const Row> neighbours = gather_links<true>(met[next].row(), level);
+    ++next;
+    const std::span<const float> found = measure(neighbours);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const float distance = found[i];
+      if (size == ef && distance >= met[size - 1].distance) continue;
+      const std::size_t place = place_of(met, size, distance);
+      size += static_cast<std::size_t>(size < ef);  // else the last falls out
+      std::memmove(static_cast<void*>(met + place + 1), met + place, (size - 1 - place) * sizeof(MetRow));
+      met[place] = {distance, neighbours[i]};
+      next = std::min(next, place);
+      if (place <= next + 2) __builtin_prefetch(graph_.offsets.data() + neighbours[i]);
+    }
+    if (next < size) look_ahead(met[next].row());
+  }
+  return size;
+}
+
+/// The same where some rows are not accepted: `met` is cut behind the row with which the weights reach ef.
+void GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight) {
   std::vector<MetRow>& met = scratch_.met;
   std::vector<std::uint8_t>& accepted = scratch_.accepted;
   const auto goal = static_cast<float>(ef);
   const auto weight_of = [&](std::size_t i) { return accepted[i] != 0 ? 1.0F : weight; };
-  float held = kAll ? 0.0F : weight_of(0);
-  const auto full = [&] { return kAll ? met.size() >= ef : held >= goal; };
+  float held = weight_of(0);
   for (std::size_t next = 0; next < met.size();) {
     if (met[next].expanded()) {
       ++next;
       continue;
     }
     met[next].row_and_mark |= MetRow::kExpanded;
-    gather_links(met[next].row(), level, true);
+    const std::span<const Row> neighbours = gather_links<true>(met[next].row(), level);
     ++next;
-    const std::span<const float> found = measure();
+    const std::span<const float> found = measure(neighbours);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const float distance = found[i];
-      if (full() && distance >= met.back().distance) continue;
-      const auto at = std::upper_bound(met.begin(), met.end(), distance, [](float d, const MetRow& m) { return d < m.distance; });
-      const auto place = static_cast<std::size_t>(at - met.begin());
-      const Row row = scratch_.neighbours[i];
-      if constexpr (kAll) {
-        if (met.size() >= ef) {
-          // the last falls out
-          std::memmove(static_cast<void*>(met.data() + place + 1), met.data() + place, (met.size() - 1 - place) * sizeof(MetRow));
-          met[place] = {distance, row};
-        } else {
-          met.insert(at, {distance, row});
-        }
-      } else {
-        met.insert(at, {distance, row});
-        accepted.insert(accepted.begin() + static_cast<std::ptrdiff_t>(place), choice->accepts(row) ? 1 : 0);
-        held += weight_of(place);
-        while (met.size() > 1 && held - weight_of(met.size() - 1) >= goal) {
-          held -= weight_of(met.size() - 1);
-          met.pop_back();
-          accepted.pop_back();
-        }
+      if (held >= goal && distance >= met.back().distance) continue;
+      const std::size_t place = place_of(met.data(), met.size(), distance);
+      const Row row = neighbours[i];
+      met.insert(met.begin() + static_cast<std::ptrdiff_t>(place), {distance, row});
+      accepted.insert(accepted.begin() + static_cast<std::ptrdiff_t>(place), choice.accepts(row) ? 1 : 0);
+      held += weight_of(place);
+      while (met.size() > 1 && held - weight_of(met.size() - 1) >= goal) {
+        held -= weight_of(met.size() - 1);
+        met.pop_back();
+        accepted.pop_back();
       }
       next = std::min(next, place);
       if (place <= next + 2) __builtin_prefetch(graph_.offsets.data() + row);
     }
-    if (next < met.size()) {
-      const Link* ahead = graph_.neighbors.data() + graph_.offsets[met[next].row()];
-      __builtin_prefetch(ahead);
-      __builtin_prefetch(ahead + 16);
-    }
+    if (next < met.size()) look_ahead(met[next].row());
   }
 }
 

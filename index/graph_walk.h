@@ -60,10 +60,12 @@ class GraphWalk {
   std::size_t distances() const noexcept { return count_; }
 
  private:
-  std::span<const float> measure();
-  void gather_links(Row row, int level, bool unvisited_only);
-  template <bool kAll>
-  void expand_all(int level, std::size_t ef, const RowChoice* choice, float weight);
+  std::span<const float> measure(std::span<const Row> rows);
+  template <bool kUnvisited>
+  std::span<const Row> gather_links(Row row, int level);
+  std::size_t expand_all(int level, std::size_t ef);
+  void expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight);
+  void look_ahead(Row row) const;
 
   const faiss::HNSW& graph_;
   const std::size_t rows_;

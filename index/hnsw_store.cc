@@ -304,8 +304,10 @@ class HnswStore final : public RowStore, private RowSpace {
     return n;
   }
 
-  /// Puts the ef nearest accepted rows into the scratch's pool, as (row, distance); returns whether the distances are exact.
+  /// Puts the nearest accepted rows into the scratch's pool, as (row, distance), as many as exact distances are to decide about;
+  /// returns whether the distances are exact already.
   bool walk(const RowSearch& search, const float* query, std::size_t rows, std::size_t ef, SearchScratch& scratch) const {
+    const std::size_t most = codes_ ? default_rerank(search.k) : ef;
     const auto go = [&](RowDistances& to_query) {
       GraphWalk graph(index_->hnsw, rows, to_query, scratch);
       const MetRow start = graph.descend(entry(), 0);
@@ -313,8 +315,9 @@ class HnswStore final : public RowStore, private RowSpace {
       const AcceptedRows accepted(search);
       const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
       const float weight = search.filter == nullptr && dead < kMostDead ? kDeadRowWeight : 0.0F;
-      const std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight);
+      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight);
       search.work.distances += graph.distances();
+      met = met.first(std::min(met.size(), most));
       for (const MetRow& row : met) scratch.pool.push_back({row.row(), row.distance});
       return std::span<Candidate>(scratch.pool);
     };

@@ -32,10 +32,10 @@ class VisitedRows {
   bool insert(Row row) {
     std::uint64_t& word = words_[row / 64];
     const std::uint64_t bit = std::uint64_t{1} << (row % 64);
-    if ((word & bit) != 0) return false;
+    const bool is_new = (word & bit) == 0;
     if (remember_ && word == 0) touched_.push_back(row / 64);
     word |= bit;
-    return true;
+    return is_new;
   }
 
  private:
