@@ -150,11 +150,13 @@ std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::s
     scratch_.met[0] = first;
     return {scratch_.met.data(), expand_all(level, ef)};
   }
-  scratch_.met.assign(1, first);
-  scratch_.accepted.assign(1, choice->accepts(start.row()) ? 1 : 0);
-  expand_choosing(level, ef, *choice, weight);
+  if (scratch_.met.empty()) scratch_.met.resize(1);
+  if (scratch_.accepted.size() < scratch_.met.size()) scratch_.accepted.resize(scratch_.met.size());
+  scratch_.met[0] = first;
+  scratch_.accepted[0] = choice->accepts(start.row()) ? 1 : 0;
+  const std::size_t size = expand_choosing(level, ef, *choice, weight);
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < scratch_.met.size(); ++i) {
+  for (std::size_t i = 0; i < size; ++i) {
     if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
   }
   return {scratch_.met.data(), std::min(kept, ef)};
@@ -195,14 +197,15 @@ std::size_t GraphWalk::expand_all(int level, std::size_t ef) {
   return size;
 }
 
-/// The same where some rows are not accepted: `met` is cut behind the row with which the weights reach ef.
-void GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight) {
+/// The same where some rows are not accepted: `met` is cut behind the row with which the weights reach ef. Returns its length.
+std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight) {
   std::vector<MetRow>& met = scratch_.met;
   std::vector<std::uint8_t>& accepted = scratch_.accepted;
   const auto goal = static_cast<float>(ef);
   const auto weight_of = [&](std::size_t i) { return accepted[i] != 0 ? 1.0F : weight; };
   float held = weight_of(0);
-  for (std::size_t next = 0; next < met.size();) {
+  std::size_t size = 1;
+  for (std::size_t next = 0; next < size;) {
     if (met[next].expanded()) {
       ++next;
       continue;
@@ -211,24 +214,28 @@ void GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choi
     const std::span<const Row> neighbours = gather_links<true>(met[next].row(), level);
     ++next;
     const std::span<const float> found = measure(neighbours);
+    if (met.size() < size + neighbours.size()) {
+      met.resize(2 * size + neighbours.size());
+      accepted.resize(met.size());
+    }
     for (std::size_t i = 0; i < found.size(); ++i) {
       const float distance = found[i];
-      if (held >= goal && distance >= met.back().distance) continue;
-      const std::size_t place = place_of(met.data(), met.size(), distance);
+      if (held >= goal && distance >= met[size - 1].distance) continue;
+      const std::size_t place = place_of(met.data(), size, distance);
       const Row row = neighbours[i];
-      met.insert(met.begin() + static_cast<std::ptrdiff_t>(place), {distance, row});
-      accepted.insert(accepted.begin() + static_cast<std::ptrdiff_t>(place), choice.accepts(row) ? 1 : 0);
+      std::memmove(static_cast<void*>(met.data() + place + 1), met.data() + place, (size - place) * sizeof(MetRow));
+      std::memmove(accepted.data() + place + 1, accepted.data() + place, size - place);
+      met[place] = {distance, row};
+      accepted[place] = choice.accepts(row) ? 1 : 0;
       held += weight_of(place);
-      while (met.size() > 1 && held - weight_of(met.size() - 1) >= goal) {
-        held -= weight_of(met.size() - 1);
-        met.pop_back();
-        accepted.pop_back();
-      }
+      ++size;
+      while (size > 1 && held - weight_of(size - 1) >= goal) held -= weight_of(--size);
       next = std::min(next, place);
       if (place <= next + 2) __builtin_prefetch(graph_.offsets.data() + row);
     }
-    if (next < met.size()) look_ahead(met[next].row());
+    if (next < size) look_ahead(met[next].row());
   }
+  return size;
 }
 
 void adopt_graph(faiss::HNSW&& from, int m, std::size_t rows, faiss::HNSW& to) {

@@ -64,7 +64,7 @@ class GraphWalk {
   template <bool kUnvisited>
   std::span<const Row> gather_links(Row row, int level);
   std::size_t expand_all(int level, std::size_t ef);
-  void expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight);
+  std::size_t expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight);
   void look_ahead(Row row) const;
 
   const faiss::HNSW& graph_;
