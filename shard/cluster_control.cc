@@ -37,15 +37,21 @@ std::uint64_t ClusterControl::publish() {
 void ClusterControl::start_running() {
   if (running_.load(std::memory_order_acquire)) return;
   std::lock_guard lock(layout_mutex_);
+  if (running_.load(std::memory_order_relaxed)) return;
+  tell_all();
   running_.store(true, std::memory_order_release);
 }
 
 // Before the first write nothing has to move: what is declared holds. Nor after writes that found no shard to take them.
-void ClusterControl::settle_founding() {
-  if (running_.load(std::memory_order_acquire) && stages_.placement().serving->ring.num_nodes() > 0) return;
+void ClusterControl::settle_founding(std::unique_lock<std::mutex> lock) {
+  prune_members();
+  const bool running = running_.load(std::memory_order_acquire);
+  if (running && stages_.placement().serving->ring.num_nodes() > 0) return;
   stages_.settle();
   publish();
   prune_members();
+  lock.unlock();
+  if (running) tell_all();
 }
 
 void ClusterControl::prune_members() {
@@ -55,7 +61,7 @@ void ClusterControl::prune_members() {
 void ClusterControl::attach(std::shared_ptr<Shard> shard, double weight, std::string zone) {
   if (shard == nullptr) throw Error(ErrorCode::kInvalidArgument, "attach of no shard: the pointer is null");
   std::lock_guard layout_lock(layout_mutex_);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   stages_.require_no_resize("attach_node");
   const std::string id = shard->id();
   if (members_.contains(id)) {
@@ -65,29 +71,28 @@ void ClusterControl::attach(std::shared_ptr<Shard> shard, double weight, std::st
   }
   stages_.add_node({.id = id, .weight = weight, .zone = std::move(zone)});
   members_.emplace(id, Member{.shard = std::move(shard)});
-  settle_founding();
+  settle_founding(std::move(lock));
 }
 
 void ClusterControl::detach(std::string_view id) {
   std::lock_guard layout_lock(layout_mutex_);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   stages_.remove_node(id);
-  settle_founding();
-  prune_members();
+  settle_founding(std::move(lock));
 }
 
 void ClusterControl::set_weight(std::string_view id, double weight) {
   std::lock_guard layout_lock(layout_mutex_);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   stages_.set_weight(id, weight);
-  settle_founding();
+  settle_founding(std::move(lock));
 }
 
 void ClusterControl::set_replicas(std::size_t replicas) {
   std::lock_guard layout_lock(layout_mutex_);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   stages_.set_replicas(replicas);
-  settle_founding();
+  settle_founding(std::move(lock));
 }
 
 ConsistentHasher ClusterControl::declared_ring() const {
@@ -166,6 +171,73 @@ bool ClusterControl::mark_up(std::string_view id, const ClusterSnapshot& seen) {
   return true;
 }
 
+// Under mutex_: what operations may read by now or soon.
+std::vector<std::shared_ptr<const Layout>> ClusterControl::layouts_read() const {
+  std::vector<std::shared_ptr<const Layout>> layouts = {stages_.placement().serving};
+  if (stages_.placement().target != layouts.front()) layouts.push_back(stages_.placement().target);
+  if (draining_ != nullptr) layouts.push_back(draining_);
+  return layouts;
+}
+
+// Under layout_mutex_, without mutex_: the shard may take its time. Returns whether there was anything to tell.
+bool ClusterControl::tell(const std::string& id) {
+  std::vector<std::shared_ptr<const Layout>> layouts;
+  std::shared_ptr<Shard> shard;
+  {
+    std::lock_guard lock(mutex_);
+    Member& told = member(id);
+    if (family_ == IndexFamily::kHnsw || !stages_.holds(id)) return false;
+    layouts = layouts_read();
+    if (std::is_permutation(layouts.begin(), layouts.end(), told.grouped_by.begin(), told.grouped_by.end())) return false;
+    // if it fails, what is no longer read may be grouped or not
+    std::erase_if(told.grouped_by, [&](const auto& layout) { return std::find(layouts.begin(), layouts.end(), layout) == layouts.end(); });
+    shard = told.shard;
+  }
+  ArcSet arcs;
+  for (const auto& layout : layouts) {
+    const auto node = layout->ring.index_of(id);
+    if (node) arcs = arcs.united(layout->table->primary_arcs_of(*node));
+  }
+  shard->set_primary_arcs(arcs);
+  std::lock_guard lock(mutex_);
+  member(id).grouped_by = std::move(layouts);
+  return true;
+}
+
+// Under layout_mutex_, without mutex_.
+void ClusterControl::tell_all() {
+  std::vector<std::string> ids;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, member] : members_) {
+      if (member.health != ShardHealth::kDown) ids.push_back(id);
+    }
+  }
+  bool told = false;
+  for (const std::string& id : ids) {
+    try {
+      told |= tell(id);
+    } catch (const std::exception&) {
+      // it is searched whole from the publication of a layout that it does not know
+    }
+  }
+  if (!told) return;
+  std::lock_guard lock(mutex_);
+  publish();
+}
+
+void ClusterControl::tell_primary_arcs() {
+  std::lock_guard layout_lock(layout_mutex_);
+  tell_all();
+}
+
+void ClusterControl::tell_primary_arcs(std::string_view id) {
+  std::lock_guard layout_lock(layout_mutex_);
+  if (!tell(std::string(id))) return;
+  std::lock_guard lock(mutex_);
+  publish();
+}
+
 ResizeStage ClusterControl::stage() const {
   std::lock_guard lock(mutex_);
   return stages_.stage();
@@ -180,6 +252,7 @@ bool ClusterControl::begin_resize_to(const ConsistentHasher* ring, std::size_t r
     epoch = publish();
   }
   wait_for(epoch);
+  tell_primary_arcs();
   return true;
 }
 
@@ -187,15 +260,20 @@ bool ClusterControl::publish_target(std::span<const std::string> gaining) {
   std::uint64_t epoch = 0;
   {
     std::lock_guard layout_lock(layout_mutex_);
+    tell_all();  // whom it did not reach when the stage began
     std::lock_guard lock(mutex_);
     stages_.require_stage(ResizeStage::kCopying, "publishing the target");
     if (std::any_of(gaining.begin(), gaining.end(), [&](const std::string& id) { return member(id).health != ShardHealth::kUp; })) {
       return false;
     }
+    std::shared_ptr<const Layout> former = stages_.placement().serving;
     stages_.publish_target();
+    draining_ = std::move(former);
     epoch = publish();
   }
   wait_for(epoch);
+  std::lock_guard lock(mutex_);
+  draining_ = nullptr;
   return true;
 }
 
@@ -226,6 +304,7 @@ void ClusterControl::finish(std::span<const std::string> uncleaned) {
     prune_members();
   }
   wait_for(epoch);
+  tell_primary_arcs();
 }
 
 void ClusterControl::with_layouts_frozen(const std::function<void(const ClusterSnapshot&)>& action) const {

@@ -57,6 +57,15 @@ class ClusterControl {
   /// Makes a shard that is behind up, if it has missed nothing since `seen` and the layouts are `seen`'s. Returns whether.
   bool mark_up(std::string_view id, const ClusterSnapshot& seen);
 
+  // --- row groups. What a search may ask a shard for is the rows of which the serving layout makes it the primary; so each is told
+  // early what it becomes the primary of, and late what it is no more: with the stages, and before the first write. One that could
+  // not be told is searched whole until it is told. None of it for graphs, which keep no groups.
+
+  /// Tells all that do not know and are not down; whom it does not reach is searched whole.
+  void tell_primary_arcs();
+  /// Tells `id` of what it is the primary, unless it knows. Throws what the shard throws; Error(kNotFound).
+  void tell_primary_arcs(std::string_view id);
+
   // --- stages, for the rebalancer. All throw Error(kFailedPrecondition) in the wrong stage.
 
   ResizeStage stage() const;
@@ -86,8 +95,11 @@ class ClusterControl {
 
  private:
   bool begin_resize_to(const ConsistentHasher* ring, std::size_t replicas);
-  void settle_founding();
+  void settle_founding(std::unique_lock<std::mutex> lock);
   void prune_members();
+  void tell_all();
+  bool tell(const std::string& id);
+  std::vector<std::shared_ptr<const Layout>> layouts_read() const;
   Member& member(std::string_view id);
   std::uint64_t publish();  // under mutex_; returns the new epoch
   void wait_for(std::uint64_t epoch) const { registry_->wait_until_gone_before(epoch); }
@@ -100,6 +112,7 @@ class ClusterControl {
   mutable std::mutex mutex_;         // guards all below, and publication
   std::atomic<bool> running_{false};
   ResizeStages stages_;
+  std::shared_ptr<const Layout> draining_;  // served until now, and may still be read by; or null
   std::map<std::string, Member, std::less<>> members_;  // declared, serving or target
   SnapshotPtr current_;  // by std::atomic_load and std::atomic_store
 };

@@ -39,7 +39,7 @@ ArcSet LayoutView::arcs_of(MemberIndex member) const {
 
 ClusterSnapshot::ClusterSnapshot(std::shared_ptr<EpochRegistry> registry, Placement placement, std::vector<Member> members,
                                  const ClusterSnapshot* previous, IndexFamily family)
-    : registry_(std::move(registry)), placement_(std::move(placement)), members_(std::move(members)) {
+    : registry_(std::move(registry)), placement_(std::move(placement)), members_(std::move(members)), family_(family) {
   serving_ = view_of(placement_.serving);
   target_ = view_of(placement_.target);
   retiring_ = view_of(placement_.retiring);
@@ -50,11 +50,21 @@ ClusterSnapshot::ClusterSnapshot(std::shared_ptr<EpochRegistry> registry, Placem
                               make_cover_problem(*serving_.layout, serving_.member_of, members_.size()));
   std::vector<bool> usable;
   for (const Member& member : members_) usable.push_back(member.health == ShardHealth::kUp);
-  plans_ = QueryPlans(*cover_problem_, *serving_.layout, serving_.member_of, usable, family);
+  plans_ = plans_with(usable);
   registry_->enter(epoch());
 }
 
 ClusterSnapshot::~ClusterSnapshot() { registry_->leave(epoch()); }
+
+QueryPlans ClusterSnapshot::plans_with(const std::vector<bool>& usable) const {
+  std::vector<MemberUse> uses;
+  for (MemberIndex m = 0; m < members_.size(); ++m) {
+    const auto& layouts = members_[m].grouped_by;
+    const bool grouped = std::find(layouts.begin(), layouts.end(), serving_.layout) != layouts.end();
+    uses.push_back(!usable[m] ? MemberUse::kNone : grouped ? MemberUse::kGroups : MemberUse::kWhole);
+  }
+  return QueryPlans(*cover_problem_, *serving_.layout, serving_.member_of, uses, family_);
+}
 
 LayoutView ClusterSnapshot::view_of(std::shared_ptr<const Layout> layout) const {
   LayoutView view{.layout = std::move(layout), .member_of = {}};

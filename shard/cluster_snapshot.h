@@ -28,6 +28,8 @@ struct Member {
   std::shared_ptr<Shard> shard;
   ShardHealth health = ShardHealth::kUp;
   std::uint64_t misses = 0;  ///< how often it became, or stayed, behind; only grows
+  /// The layouts of whose primary rows it is known that the shard keeps them with its primary rows.
+  std::vector<std::shared_ptr<const Layout>> grouped_by = {};
 };
 
 /// A layout, and which member each of its nodes is.
@@ -75,6 +77,8 @@ class ClusterSnapshot {
   const LayoutView& target() const noexcept { return target_; }
   const LayoutView& retiring() const noexcept { return retiring_; }  ///< its layout is null unless rows are being dropped
   const QueryPlans& plans() const noexcept { return plans_; }
+  /// The same when some of its members are found not to answer: `usable` has one entry a member.
+  QueryPlans plans_with(const std::vector<bool>& usable) const;
 
   std::optional<MemberIndex> find(std::string_view id) const noexcept;
   bool same_layouts(const ClusterSnapshot& other) const noexcept;
@@ -98,6 +102,7 @@ class ClusterSnapshot {
   LayoutView serving_;
   LayoutView target_;
   LayoutView retiring_;
+  const IndexFamily family_;
   std::shared_ptr<const CoverProblem> cover_problem_;  // of the serving layout; shared by snapshots that differ in health alone
   QueryPlans plans_;
 };

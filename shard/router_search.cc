@@ -89,11 +89,13 @@ class RouterSearch {
     }
   }
 
+  const Shard& shard_of(const CoverUnit& unit) const { return *snapshot_->members()[unit.member].shard; }
+
   static std::size_t doubled(std::size_t n) { return n > std::numeric_limits<std::size_t>::max() / 2 ? n : 2 * n; }
 
   std::size_t candidates_wanted() const {
     const bool exact = std::all_of(cover_.begin(), cover_.end(),
-                                   [&](MemberIndex m) { return snapshot_->members()[m].shard->candidates_are_exact(); });
+                                   [&](const CoverUnit& unit) { return shard_of(unit).candidates_are_exact(); });
     if (exact) return k_;
     const auto rerank = static_cast<std::size_t>(options_.params.rerank.value_or(0));
     return std::max(k_, rerank != 0 ? rerank : default_rerank(k_));
@@ -112,9 +114,7 @@ class RouterSearch {
   }
 
   void cover_without_failed() {
-    const LayoutView& serving = snapshot_->serving();
-    const QueryPlans plans(make_cover_problem(*serving.layout, serving.member_of, usable_.size()), *serving.layout, serving.member_of,
-                           usable_, parse_spec(router_.options().index).family);
+    const QueryPlans plans = snapshot_->plans_with(usable_);
     cover_ = plans.next();
     result_.coverage = plans.coverage();
     require_cover();
@@ -123,7 +123,7 @@ class RouterSearch {
 
   // Reports the failure of a shard of the cover, which is asked no more; rethrows what the caller is to blame for.
   void leave_out(std::size_t shard, const std::exception_ptr& failure) {
-    const MemberIndex member = cover_[shard];
+    const MemberIndex member = cover_[shard].member;
     const ShardError error = describe_failure(snapshot_->members()[member].shard->id(), failure);
     if (callers_fault(error.code)) std::rethrow_exception(failure);
     if (usable_[member]) result_.errors.push_back(error);
@@ -166,10 +166,11 @@ class RouterSearch {
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
       const QueryBatch& batch = *batches_[block];
-      snapshot_->members()[cover_[shard]].shard->candidates(
+      shard_of(cover_[shard]).candidates(
           {.queries = batch,
            .k = asked,
            .filter = filter_ ? &filter_ : nullptr,
+           .groups = cover_[shard].groups,
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
       router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
@@ -237,7 +238,7 @@ class RouterSearch {
     std::vector<MergedHit*> places;
     std::vector<float> exact;
     for (std::uint32_t list = 0; list < cover_.size(); ++list) {
-      const Shard& shard = *snapshot_->members()[cover_[list]].shard;
+      const Shard& shard = shard_of(cover_[list]);
       if (shard.candidates_are_exact()) continue;
       items.clear();
       places.clear();
@@ -299,7 +300,7 @@ class RouterSearch {
   SearchResult& result_;
   const SnapshotPtr snapshot_;
   std::vector<bool> usable_;
-  std::vector<MemberIndex> cover_;
+  Cover cover_;
   std::size_t block_ = 1;  // queries a block
   std::size_t blocks_ = 0;
   std::vector<std::optional<QueryBatch>> batches_;  // by block

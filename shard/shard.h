@@ -16,6 +16,7 @@
 #include "index/search_types.h"
 #include "ring/arc.h"
 #include "shard/record.h"
+#include "shard/row_groups.h"
 #include "core/version.h"
 
 namespace annulus {
@@ -100,6 +101,7 @@ struct CandidateRequest {
   const QueryBatch& queries;
   std::size_t k;                       ///< candidates a query, >= 1
   const KeyFilter* filter = nullptr;   ///< null: all keys
+  RowGroups groups = RowGroups::kAll;  ///< which rows; a shard may return others too
   std::span<SharedBound> bounds = {};  ///< none, or one a query, which all shards that are asked share (VectorIndex::candidates)
 };
 
@@ -149,6 +151,12 @@ class Shard {
 
   /// Forgets tombstones that are not newer than `newest`; returns how many. See VectorRouter::collect_tombstones.
   virtual std::uint64_t collect_tombstones(const Version& newest) = 0;
+
+  /// Says of which tokens this shard is the primary: RowGroups::kPrimary asks for their rows. At first it is all of them. Searches
+  /// and writes go on meanwhile; a search finds each row at least once, also one that changes its group. When it returns, and
+  /// from then on, the primary rows are those of `arcs`; after a failure at least those that are in the former and in the new
+  /// arcs. An index whose cost hardly grows with its rows may take every row for primary.
+  virtual void set_primary_arcs(const ArcSet& arcs) = 0;
 
   virtual ShardStats stats() const = 0;
 

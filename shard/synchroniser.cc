@@ -150,6 +150,7 @@ SyncReport synchronise(ClusterControl& control, std::string_view id, Unreachable
     try {
       const SnapshotPtr seen = run_round(control, id, policy, report);
       if (seen == nullptr) return report;
+      control.tell_primary_arcs(id);
       control.mark_up(id, *seen);
     } catch (const std::exception&) {
       report.waits_for = describe_failure(report.shard, std::current_exception()).message;

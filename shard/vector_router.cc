@@ -124,6 +124,7 @@ SyncReport VectorRouter::bring_up(std::string_view id, UnreachablePolicy policy)
 }
 
 std::vector<SyncReport> VectorRouter::synchronise_all() {
+  control_.tell_primary_arcs();
   std::vector<SyncReport> reports;
   for (const ShardState& state : shard_states()) {
     if (state.health == ShardHealth::kBehind) reports.push_back(synchronise(control_, state.id));

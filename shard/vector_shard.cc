@@ -47,13 +47,6 @@ class SlotFilter final : public Filter {
   const KeyFilter& accept_;
 };
 
-// What a shard begins with: an index that needs a codec is a flat one until it has one.
-VectorIndex first_index(const IndexSpec& spec) {
-  IndexSpec first = spec;
-  if (needs_training(spec)) first.factory = "Flat";
-  return VectorIndex(first);
-}
-
 void check_outcomes(std::size_t records, std::size_t outcomes) {
   if (records != outcomes) {
     throw Error(ErrorCode::kInvalidArgument, std::to_string(outcomes) + " outcomes for " + std::to_string(records) + " records");
@@ -63,24 +56,13 @@ void check_outcomes(std::size_t records, std::size_t outcomes) {
 }  // namespace
 
 VectorShard::VectorShard(std::string id, IndexSpec spec, KeyKind key_kind)
-    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(first_index(spec_), write_mutex_, mutex_) {
+    : id_(std::move(id)), spec_(std::move(spec)), key_kind_(key_kind), index_(spec_, write_mutex_, mutex_) {
   if (id_.empty()) throw Error(ErrorCode::kInvalidArgument, "a shard needs an id that is not empty");
 }
 
 void VectorShard::attach_codec(std::shared_ptr<const Codec> codec) {
   std::lock_guard rebuilding(rebuild_mutex_);
-  VectorIndex trained(spec_);
-  trained.attach_codec(codec);
-  {
-    std::lock_guard writing(write_mutex_);
-    const auto& held = index_.current().codec();
-    if (held != nullptr && held->fingerprint() == codec->fingerprint()) return;
-    if (held != nullptr && index_.current().size() != 0) {
-      throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' holds " + std::to_string(index_.current().size()) +
-                                                      " vectors in codes of another codec; attach a codec to a shard that has none");
-    }
-  }
-  index_.rebuild(std::move(trained));
+  index_.attach_codec(spec_, codec, id_);
 }
 
 void VectorShard::validate(std::span<const RecordView> records) const {
@@ -135,12 +117,13 @@ std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordV
       outcomes[i] = WriteOutcome::kSuperseded;
     } else {
       change_of.emplace(incoming.key, changes.size());
-      changes.push_back({slot, token, &incoming, !known});
+      changes.push_back({slot, token, &incoming, !known, !index_.has_groups() || primary_arcs_.contains(token)});
       fresh += known ? 0 : 1;
     }
   }
   // Erases come last: they move rows about, and what is staged knows its rows.
-  std::stable_partition(changes.begin(), changes.end(), [](const Change& change) { return !change.record->deleted; });
+  const auto erases = std::stable_partition(changes.begin(), changes.end(), [](const Change& change) { return !change.record->deleted; });
+  std::stable_partition(changes.begin(), erases, [](const Change& change) { return change.primary; });
   const std::vector<Slot> slots = table_.upcoming(fresh);
   auto next = slots.begin();
   for (Change& change : changes) {
@@ -152,16 +135,23 @@ std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordV
 void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
   const std::vector<Change> changes = plan_block(records, mode, outcomes);
   std::vector<VectorId> ids;
+  std::size_t primaries = 0;
   for (const Change& change : changes) {
-    if (!change.record->deleted) ids.push_back(change.slot);
+    if (change.record->deleted) continue;
+    ids.push_back(change.slot);
+    primaries += change.primary ? 1 : 0;
   }
   Matrix vectors(static_cast<Eigen::Index>(ids.size()), static_cast<Eigen::Index>(spec_.dimension));
   Eigen::Index row = 0;
   for (const Change& change : changes) {
     if (!change.record->deleted) std::copy_n(change.record->vector, spec_.dimension, vectors.row(row++).data());
   }
-  LiveIndex::Staged staged;
-  if (!ids.empty()) staged = index_.stage(ids, vectors);
+  if (!grouped_) {
+    index_.move(std::span(ids).first(primaries), RowGroup::kPrimary, kCommitRows);
+    index_.move(std::span(ids).subspan(primaries), RowGroup::kSecondary, kCommitRows);
+  }
+  GroupedIndex::Staged staged;
+  if (!ids.empty()) staged = index_.stage(ids, vectors, primaries);
   for (std::size_t begin = 0, end = 0; begin < changes.size(); begin = end) {
     // no erase before the last commit of staged rows: the two kinds do not mix
     const std::size_t limit = begin < ids.size() ? ids.size() : changes.size();
@@ -171,7 +161,7 @@ void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mod
 }
 
 // The index goes first and the table follows, so that a failure in between leaves an old version, which a repeated write replaces.
-void VectorShard::commit(std::span<const Change> changes, LiveIndex::Staged& staged) {
+void VectorShard::commit(std::span<const Change> changes, GroupedIndex::Staged& staged) {
   std::unique_lock lock(mutex_);
   std::vector<VectorId> erased;
   std::size_t upserted = 0, inserted = 0;
@@ -224,7 +214,7 @@ HeldRecord VectorShard::get(KeyView key, std::span<float> vector) const {
   std::shared_lock lock(mutex_);
   const Slot slot = table_.find(token_of_key(key), key);
   const HeldRecord record = held(slot);
-  if (record.found && !record.deleted && !vector.empty()) require_vector(index_.current().reconstruct(slot, vector), key);
+  if (record.found && !record.deleted && !vector.empty()) require_vector(index_.reconstruct(slot, vector), key);
   return record;
 }
 
@@ -259,7 +249,7 @@ bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::s
     --left;
     const RecordView record = view_of(slot);
     if (contents == ScanContents::kVectors && !record.deleted) {
-      require_vector(index_.current().reconstruct(slot, page.append_live(record)), record.key);
+      require_vector(index_.reconstruct(slot, page.append_live(record)), record.key);
     } else {
       page.append(record);
     }
@@ -343,64 +333,45 @@ std::uint64_t VectorShard::collect_tombstones(const Version& newest) {
 }
 
 void VectorShard::compact_beyond(double dead_fraction) {
-  const auto due = [&] {
-    const VectorIndex& index = index_.current();
-    return index.dead_rows() >= kCompactRows && index.dead_fraction() >= dead_fraction;
-  };
   {
     std::shared_lock lock(mutex_);
-    if (!due()) return;
+    if (!index_.compaction_due(dead_fraction, kCompactRows)) return;
   }
   const std::unique_lock rebuilding(rebuild_mutex_, std::try_to_lock);
   if (!rebuilding.owns_lock()) return;  // someone is at it
-  std::shared_lock lock(mutex_);
-  if (!due()) return;
-  VectorIndex compacted(index_.current().spec(), index_.current().codec());
-  lock.unlock();
-  index_.rebuild(std::move(compacted));
+  index_.compact(dead_fraction, kCompactRows);
 }
 
 ShardStats VectorShard::stats() const {
   std::shared_lock lock(mutex_);
   return {.live = live_,
           .tombstones = table_.size() - live_,
-          .dead_rows = index_.current().dead_rows(),
+          .dead_rows = index_.dead_rows(),
           .memory_bytes = index_.memory_bytes() + table_.memory_bytes(),
           .searched_queries = searched_queries_.load(std::memory_order_relaxed),
           .distances = distances_.load(std::memory_order_relaxed)};
 }
 
 void VectorShard::candidates(const CandidateRequest& request, CandidateLists& out) const {
-  thread_local std::vector<Candidate> found;
-  thread_local std::vector<std::size_t> counts;
+  thread_local GroupedIndex::Found found;
   const std::size_t n = request.queries.size();
   out.reset(n);
   std::shared_lock lock(mutex_);
   if (request.k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");
-  const std::size_t most = std::min(request.k, index_.current().size());
-  if (most == 0) {
-    for (std::size_t i = 0; i < n; ++i) out.begin_query();
-    return;
-  }
-  found.resize(n * most);
-  counts.resize(n);
   SearchWork work;
   const KeyTieOrder by_key(table_, key_kind_);
   // approximate distances decide nothing: any order of equal ones will do, and by slot is the cheapest
-  const TieOrder* order = index_.current().candidates_are_exact() ? &by_key : nullptr;
-  // a list that is shorter than asked lets no bound fall
-  const std::span<SharedBound> bounds = most == request.k ? request.bounds : std::span<SharedBound>();
+  const TieOrder* order = index_.candidates_are_exact() ? &by_key : nullptr;
   if (request.filter != nullptr) {
     const SlotFilter slots(table_, *request.filter);
-    index_.current().candidates(request.queries, most, &slots, order, bounds, found, counts, &work);
+    index_.candidates(request.queries, request.k, request.groups, &slots, order, request.bounds, found, work);
   } else {
-    index_.current().candidates(request.queries, most, nullptr, order, bounds, found, counts, &work);
+    index_.candidates(request.queries, request.k, request.groups, nullptr, order, request.bounds, found, work);
   }
-  out.bounded = !bounds.empty();
+  out.bounded = found.bounded;
   for (std::size_t i = 0; i < n; ++i) {
     out.begin_query();
-    for (std::size_t j = 0; j < counts[i]; ++j) {
-      const Candidate& candidate = found[i * most + j];
+    for (const Candidate& candidate : found.of(i)) {
       const RecordTable::Record& record = table_[static_cast<Slot>(candidate.id)];
       out.append(record.key, record.version, candidate.distance, candidate.id);
     }
@@ -412,7 +383,7 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
 
 bool VectorShard::candidates_are_exact() const {
   std::shared_lock lock(mutex_);
-  return index_.current().candidates_are_exact();
+  return index_.candidates_are_exact();
 }
 
 void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const {
@@ -435,14 +406,14 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
   }
   for (std::size_t begin = 0, end = 0; begin < items.size(); begin = end) {
     while (end < items.size() && items[end].query == items[begin].query) ++end;
-    index_.current().distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
+    index_.distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
                      distances.subspan(begin, end - begin));
   }
 }
 
 bool VectorShard::lossless() const {
   std::shared_lock lock(mutex_);
-  return index_.current().lossless();
+  return index_.lossless();
 }
 
 }  // namespace annulus

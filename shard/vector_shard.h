@@ -10,7 +10,7 @@
 #include "core/fair_shared_mutex.h"
 #include "core/fifo_mutex.h"
 #include "index/vector_index.h"
-#include "shard/live_index.h"
+#include "shard/grouped_index.h"
 #include "shard/record_table.h"
 #include "shard/shard.h"
 
@@ -21,6 +21,7 @@ namespace annulus {
 /// that a bulk copy does not hold off a single upsert.
 /// When a third of the index's rows are dead, the write that made it so builds the index anew: searches and other writes go on
 /// meanwhile, beside a second copy of the index.
+/// Primary and secondary rows lie apart, but in a graph. Rows change their group in blocks like those of a write.
 /// An index that needs a codec is a flat one until `attach_codec`, which converts it in the same way.
 class VectorShard final : public Shard {
  public:
@@ -40,6 +41,7 @@ class VectorShard final : public Shard {
   std::vector<ArcDigest> digest(std::span<const Arc> arcs) const override;
   std::uint64_t drop(std::span<const Arc> arcs) override;
   std::uint64_t collect_tombstones(const Version& newest) override;
+  void set_primary_arcs(const ArcSet& arcs) override;
   ShardStats stats() const override;
   using Shard::candidates;
   void candidates(const CandidateRequest& request, CandidateLists& out) const override;
@@ -55,10 +57,12 @@ class VectorShard final : public Shard {
     Token token;
     const RecordView* record;  // the newest of the block
     bool fresh;                // the key has no slot yet; `slot` is the one it will get
+    bool primary;
   };
   std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
-  void commit(std::span<const Change> changes, LiveIndex::Staged& staged);
+  void commit(std::span<const Change> changes, GroupedIndex::Staged& staged);
+  bool regroup(const Arc& arc, Token& token, std::string& key);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);
   void require_vector(bool found, KeyView key) const;
   void compact_beyond(double dead_fraction);
@@ -69,12 +73,14 @@ class VectorShard final : public Shard {
   const IndexSpec spec_;
   const KeyKind key_kind_;
 
-  std::mutex rebuild_mutex_;       // held by who builds the index anew; taken before the others
+  std::mutex rebuild_mutex_;       // held by who builds the index anew, or moves rows between its groups; taken before the others
   FifoMutex write_mutex_;          // one block of writes at a time, in turn; taken before mutex_
   mutable FairSharedMutex mutex_;  // guards all below
-  LiveIndex index_;                // its ids are slots
+  GroupedIndex index_;             // its ids are slots
   RecordTable table_;
   std::uint64_t live_ = 0;
+  ArcSet primary_arcs_ = ArcSet::whole();  // guarded by write_mutex_
+  bool grouped_ = true;                    // guarded by write_mutex_: each row is in the group that primary_arcs_ says
   mutable std::atomic<std::uint64_t> searched_queries_{0};
   mutable std::atomic<std::uint64_t> distances_{0};
 };

@@ -21,7 +21,7 @@
 namespace annulus::testing {
 
 /// The calls of a shard that can go wrong.
-enum class Call : std::uint8_t { kAttachCodec, kUpsert, kGet, kLookup, kScan, kDigest, kDrop, kCollect, kStats, kCandidates, kRefine };
+enum class Call : std::uint8_t { kAttachCodec, kUpsert, kGet, kLookup, kScan, kDigest, kDrop, kCollect, kSetPrimaryArcs, kStats, kCandidates, kRefine };
 
 /// What goes wrong, and when.
 struct Fault {
@@ -119,6 +119,9 @@ class FaultyShard final : public Shard {
   }
   std::uint64_t collect_tombstones(const Version& newest) override {
     return run(Call::kCollect, [&] { return inner_->collect_tombstones(newest); });
+  }
+  void set_primary_arcs(const ArcSet& arcs) override {
+    run(Call::kSetPrimaryArcs, [&] { inner_->set_primary_arcs(arcs); });
   }
   ShardStats stats() const override {
     return run(Call::kStats, [&] { return inner_->stats(); });

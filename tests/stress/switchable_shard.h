@@ -38,6 +38,7 @@ class SwitchableShard final : public Shard {
   std::vector<ArcDigest> digest(std::span<const Arc> arcs) const override { return reached().digest(arcs); }
   std::uint64_t drop(std::span<const Arc> arcs) override { return reached().drop(arcs); }
   std::uint64_t collect_tombstones(const Version& newest) override { return reached().collect_tombstones(newest); }
+  void set_primary_arcs(const ArcSet& arcs) override { reached().set_primary_arcs(arcs); }
   ShardStats stats() const override { return inner_->stats(); }
   using Shard::candidates;
   void candidates(const CandidateRequest& request, CandidateLists& out) const override {

@@ -1,0 +1,205 @@
+#include "shard/grouped_index.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <mutex>
+#include <shared_mutex>
+
+#include "core/error.h"
+
+namespace annulus {
+namespace {
+
+// What a group begins with: an index that needs a codec is a flat one until it has one.
+VectorIndex first_index(const IndexSpec& spec) {
+  IndexSpec first = spec;
+  if (needs_training(spec)) first.factory = "Flat";
+  return VectorIndex(first);
+}
+
+MatrixView part(const MatrixView& vectors, std::size_t begin, std::size_t count) {
+  return vectors.middleRows(static_cast<Eigen::Index>(begin), static_cast<Eigen::Index>(count));
+}
+
+// One index's answers; its bounds are shared only if it may return as many as are asked: a shorter list lets none fall.
+void search(const VectorIndex& index, const QueryBatch& batch, std::size_t k, const Filter* filter, const TieOrder* order,
+            std::span<SharedBound> bounds, GroupedIndex::Found& found, SearchWork& work) {
+  found.stride = std::min(k, index.size());
+  found.rows.resize(batch.size() * found.stride);
+  found.counts.assign(batch.size(), 0);
+  found.bounded = false;
+  if (found.stride == 0) return;
+  if (found.stride < k) bounds = {};
+  index.candidates(batch, found.stride, filter, order, bounds, found.rows, found.counts, &work);
+  found.bounded = !bounds.empty();
+}
+
+}  // namespace
+
+GroupedIndex::GroupedIndex(const IndexSpec& spec, FifoMutex& writes, FairSharedMutex& rows)
+    : rows_(rows), primary_(first_index(spec), writes, rows) {
+  if (parse_spec(spec).family != IndexFamily::kHnsw) secondary_.emplace(first_index(spec), writes, rows);
+}
+
+GroupedIndex::Staged GroupedIndex::stage(std::span<const VectorId> ids, const MatrixView& vectors, std::size_t primaries) {
+  Staged staged;
+  if (primaries > 0) staged.primary = primary_.stage(ids.first(primaries), part(vectors, 0, primaries));
+  if (primaries == ids.size()) return staged;
+  try {
+    staged.secondary = secondary_->stage(ids.subspan(primaries), part(vectors, primaries, ids.size() - primaries));
+  } catch (...) {
+    std::unique_lock lock(rows_);
+    primary_.abandon(staged.primary);
+    throw;
+  }
+  return staged;
+}
+
+void GroupedIndex::commit(Staged& staged, std::size_t count) {
+  const std::size_t primaries = std::min(count, staged.primary.current.left());
+  if (primaries > 0) primary_.commit(staged.primary, primaries);
+  if (count > primaries) secondary_->commit(staged.secondary, count - primaries);
+}
+
+void GroupedIndex::abandon(Staged& staged) noexcept {
+  primary_.abandon(staged.primary);
+  if (secondary_) secondary_->abandon(staged.secondary);
+}
+
+std::size_t GroupedIndex::erase(std::span<const VectorId> ids) {
+  return primary_.erase(ids) + (secondary_ ? secondary_->erase(ids) : 0);
+}
+
+bool GroupedIndex::holds_elsewhere(VectorId id, RowGroup to) const noexcept {
+  return (to == RowGroup::kPrimary ? *secondary_ : primary_).current().contains(id);
+}
+
+void GroupedIndex::move(std::span<const VectorId> ids, RowGroup to, std::size_t most) {
+  if (!secondary_) return;
+  LiveIndex& target = to == RowGroup::kPrimary ? primary_ : *secondary_;
+  LiveIndex& source = to == RowGroup::kPrimary ? *secondary_ : primary_;
+  std::vector<VectorId> moving;
+  std::copy_if(ids.begin(), ids.end(), std::back_inserter(moving), [&](VectorId id) { return holds_elsewhere(id, to); });
+  if (moving.empty()) return;
+  const std::size_t d = source.current().spec().dimension;
+  Matrix vectors(static_cast<Eigen::Index>(moving.size()), static_cast<Eigen::Index>(d));
+  for (std::size_t i = 0; i < moving.size(); ++i) {
+    source.current().reconstruct(moving[i], std::span(vectors.row(static_cast<Eigen::Index>(i)).data(), d));
+  }
+  LiveIndex::Staged staged = target.stage(moving, vectors);
+  for (std::size_t begin = 0; begin < moving.size(); begin += most) {
+    const std::size_t count = std::min(most, moving.size() - begin);
+    std::unique_lock lock(rows_);
+    try {
+      target.commit(staged, count);
+    } catch (...) {
+      target.abandon(staged);
+      target.erase(std::span(moving).subspan(begin, count));
+      throw;
+    }
+    source.erase(std::span(moving).subspan(begin, count));
+  }
+}
+
+std::size_t GroupedIndex::size() const noexcept { return primary_.current().size() + (secondary_ ? secondary_->current().size() : 0); }
+
+bool GroupedIndex::reconstruct(VectorId id, std::span<float> out) const {
+  return primary_.current().reconstruct(id, out) || (secondary_ && secondary_->current().reconstruct(id, out));
+}
+
+void GroupedIndex::distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const {
+  primary_.current().distances(query, ids, out);
+  if (!secondary_) return;
+  thread_local std::vector<VectorId> others;
+  thread_local std::vector<float> theirs;
+  others.clear();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (std::isinf(out[i])) others.push_back(ids[i]);
+  }
+  if (others.empty()) return;
+  theirs.resize(others.size());
+  secondary_->current().distances(query, others, theirs);
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!std::isinf(out[i])) continue;
+    if (secondary_->current().contains(ids[i])) out[i] = theirs[next];
+    ++next;
+  }
+}
+
+void GroupedIndex::candidates(const QueryBatch& batch, std::size_t k, RowGroups groups, const Filter* filter, const TieOrder* order,
+                              std::span<SharedBound> bounds, Found& found, SearchWork& work) const {
+  search(primary_.current(), batch, k, filter, order, bounds, found, work);
+  if (groups == RowGroups::kPrimary || !secondary_ || secondary_->current().size() == 0) return;
+  thread_local Found primary, secondary;
+  std::swap(primary, found);
+  search(secondary_->current(), batch, k, filter, order, bounds, secondary, work);
+  const auto nearer = [order](const Candidate& a, const Candidate& b) {
+    if (a.distance != b.distance) return a.distance < b.distance;
+    return order != nullptr ? order->less(a.id, b.id) : a.id < b.id;
+  };
+  found.stride = std::min(k, primary.stride + secondary.stride);
+  found.rows.resize(batch.size() * found.stride);
+  found.counts.resize(batch.size());
+  found.bounded = primary.bounded || secondary.bounded;
+  for (std::size_t query = 0; query < batch.size(); ++query) {
+    auto left = primary.of(query);
+    auto right = secondary.of(query);
+    found.counts[query] = std::min(k, left.size() + right.size());
+    for (std::size_t i = 0; i < found.counts[query]; ++i) {
+      auto& next = right.empty() || (!left.empty() && nearer(left.front(), right.front())) ? left : right;
+      found.rows[query * found.stride + i] = next.front();
+      next = next.subspan(1);
+    }
+  }
+}
+
+bool GroupedIndex::candidates_are_exact() const noexcept {
+  return primary_.current().candidates_are_exact() && (!secondary_ || secondary_->current().candidates_are_exact());
+}
+
+bool GroupedIndex::lossless() const noexcept {
+  return primary_.current().lossless() && (!secondary_ || secondary_->current().lossless());
+}
+
+std::size_t GroupedIndex::dead_rows() const noexcept {
+  return primary_.current().dead_rows() + (secondary_ ? secondary_->current().dead_rows() : 0);
+}
+
+std::size_t GroupedIndex::memory_bytes() const noexcept {
+  return primary_.memory_bytes() + (secondary_ ? secondary_->memory_bytes() : 0);
+}
+
+void GroupedIndex::attach_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard) {
+  for (LiveIndex* group : {&primary_, secondary_ ? &*secondary_ : nullptr}) {
+    if (group == nullptr) continue;
+    VectorIndex trained(spec);
+    trained.attach_codec(codec);
+    {
+      std::shared_lock lock(rows_);
+      const auto& held = group->current().codec();
+      if (held != nullptr && held->fingerprint() == codec->fingerprint()) continue;
+      if (held != nullptr && size() != 0) {
+        throw Error(ErrorCode::kFailedPrecondition, "shard '" + shard + "' holds " + std::to_string(size()) +
+                                                        " vectors in codes of another codec; attach a codec to a shard that has none");
+      }
+    }
+    group->rebuild(std::move(trained));
+  }
+}
+
+bool GroupedIndex::compaction_due(double fraction, std::size_t rows) const noexcept {
+  const VectorIndex& index = primary_.current();
+  return index.dead_rows() >= rows && index.dead_fraction() >= fraction;
+}
+
+void GroupedIndex::compact(double fraction, std::size_t rows) {
+  std::shared_lock lock(rows_);
+  if (!compaction_due(fraction, rows)) return;
+  VectorIndex compacted(primary_.current().spec(), primary_.current().codec());
+  lock.unlock();
+  primary_.rebuild(std::move(compacted));
+}
+
+}  // namespace annulus
