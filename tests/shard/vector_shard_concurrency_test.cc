@@ -117,5 +117,65 @@ TEST_P(BusyShard, AnswersRightlyWhileItIsWrittenScannedAndCompacted) {
   EXPECT_EQ(shard.stats().live, kKeys);
 }
 
+TEST_P(BusyShard, FindsEachPrimaryRowWhileRowsChangeTheirGroup) {
+  constexpr std::size_t kKeys = 1000;
+  constexpr std::size_t kDimension = 4;
+  const IndexSpec spec = spec_of(GetParam(), kDimension);
+  VectorShard shard("s", spec);
+  if (needs_training(spec)) shard.attach_codec(Codec::train(spec, random_matrix(600, kDimension, 1)));
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kKeys; ++i) names.push_back("k" + std::to_string(i));
+  const auto write_all = [&](std::uint64_t version) {
+    const Matrix vectors = random_matrix(kKeys, kDimension, version);
+    std::vector<RecordView> records;
+    for (std::size_t i = 0; i < kKeys; ++i) {
+      records.push_back({.key = names[i], .version = {version, 0}, .vector = vectors.row(static_cast<Eigen::Index>(i)).data()});
+    }
+    std::vector<WriteOutcome> outcomes(kKeys);
+    shard.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes);
+  };
+  write_all(1);
+  constexpr Token kQuarter = Token{1} << 62;
+  const ArcSet always({{0, kQuarter}});  // primary all the time, while others come and go
+  const std::vector<ArcSet> turns = {always, always.united(ArcSet({{2 * kQuarter, 3 * kQuarter}})), ArcSet::whole(), ArcSet({{3 * kQuarter, 2 * kQuarter}})};
+  std::size_t must = 0;
+  for (const std::string& name : names) must += always.contains(token_of_key(name)) ? 1 : 0;
+
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> readers;
+  for (const RowGroups groups : {RowGroups::kPrimary, RowGroups::kAll}) {
+    readers.emplace_back([&, groups] {
+      std::mt19937_64 random(static_cast<std::uint64_t>(groups));
+      CandidateLists lists;
+      const SearchParams params = {.ef = 2 * kKeys, .nprobe = 4};
+      while (!stop.load()) {
+        const Vector query = random_vector(kDimension, random);
+        const QueryBatch batch(spec, query, params);
+        shard.candidates({.queries = batch, .k = 2 * kKeys, .groups = groups}, lists);
+        std::set<KeyView> seen;
+        std::size_t found = 0;
+        for (const auto& entry : lists.of(0)) {
+          const KeyView key = lists.key(entry);
+          ASSERT_TRUE(seen.insert(key).second) << key;
+          found += always.contains(token_of_key(key)) ? 1 : 0;
+        }
+        ASSERT_EQ(found, must);
+        if (groups == RowGroups::kAll) {
+          ASSERT_EQ(seen.size(), kKeys);
+        }
+      }
+    });
+  }
+  std::thread writer([&] {
+    for (std::uint64_t version = 2; version <= 8; ++version) write_all(version);
+  });
+  for (std::size_t turn = 0; turn < 24; ++turn) shard.set_primary_arcs(turns[turn % turns.size()]);
+  shard.set_primary_arcs(always);
+  writer.join();
+  stop.store(true);
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(shard.stats().live, kKeys);
+}
+
 }  // namespace
 }  // namespace annulus::testing
