@@ -188,9 +188,10 @@ bool ClusterControl::tell(const std::string& id) {
     Member& told = member(id);
     if (family_ == IndexFamily::kHnsw || !stages_.holds(id)) return false;
     layouts = layouts_read();
-    if (std::is_permutation(layouts.begin(), layouts.end(), told.grouped_by.begin(), told.grouped_by.end())) return false;
+    if (told.told && std::is_permutation(layouts.begin(), layouts.end(), told.grouped_by.begin(), told.grouped_by.end())) return false;
     // if it fails, what is no longer read may be grouped or not
     std::erase_if(told.grouped_by, [&](const auto& layout) { return std::find(layouts.begin(), layouts.end(), layout) == layouts.end(); });
+    told.told = false;
     shard = told.shard;
   }
   ArcSet arcs;
@@ -200,7 +201,9 @@ bool ClusterControl::tell(const std::string& id) {
   }
   shard->set_primary_arcs(arcs);
   std::lock_guard lock(mutex_);
-  member(id).grouped_by = std::move(layouts);
+  Member& told = member(id);
+  told.grouped_by = std::move(layouts);
+  told.told = true;
   return true;
 }
 
@@ -260,9 +263,12 @@ bool ClusterControl::publish_target(std::span<const std::string> gaining) {
   std::uint64_t epoch = 0;
   {
     std::lock_guard layout_lock(layout_mutex_);
+    {
+      std::lock_guard lock(mutex_);
+      stages_.require_stage(ResizeStage::kCopying, "publishing the target");
+    }
     tell_all();  // whom it did not reach when the stage began
     std::lock_guard lock(mutex_);
-    stages_.require_stage(ResizeStage::kCopying, "publishing the target");
     if (std::any_of(gaining.begin(), gaining.end(), [&](const std::string& id) { return member(id).health != ShardHealth::kUp; })) {
       return false;
     }

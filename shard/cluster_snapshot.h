@@ -30,6 +30,7 @@ struct Member {
   std::uint64_t misses = 0;  ///< how often it became, or stayed, behind; only grows
   /// The layouts of whose primary rows it is known that the shard keeps them with its primary rows.
   std::vector<std::shared_ptr<const Layout>> grouped_by = {};
+  bool told = false;  ///< it answered when it was told its primary arcs last
 };
 
 /// A layout, and which member each of its nodes is.

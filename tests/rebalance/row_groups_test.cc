@@ -28,7 +28,7 @@ void expect_primaries(const TestCluster& cluster, bool once) {
   std::map<std::string, std::set<MemberIndex>> primary_at;
   for (MemberIndex m = 0; m < snapshot->members().size(); ++m) {
     CandidateLists lists;
-    static_cast<const FaultyShard&>(*snapshot->members()[m].shard).inner().candidates({.queries = batch, .k = 1000, .groups = RowGroups::kPrimary}, lists);
+    dynamic_cast<FaultyShard&>(*snapshot->members()[m].shard).inner().candidates({.queries = batch, .k = 1000, .groups = RowGroups::kPrimary}, lists);
     for (const auto& entry : lists.of(0)) primary_at[std::string(lists.key(entry))].insert(m);
   }
   for (const auto& [key, vector] : cluster.oracle.live()) {
@@ -37,7 +37,9 @@ void expect_primaries(const TestCluster& cluster, bool once) {
     const auto& told = member.grouped_by;
     if (member.health != ShardHealth::kUp || std::find(told.begin(), told.end(), serving.layout) == told.end()) continue;
     ASSERT_TRUE(primary_at[key].contains(serving.member_of[primary])) << key;
-    if (once) ASSERT_EQ(primary_at[key].size(), 1u) << key;
+    if (once) {
+      ASSERT_EQ(primary_at[key].size(), 1u) << key;
+    }
   }
 }
 
@@ -65,9 +67,9 @@ const Change kChanges[] = {
      }},
 };
 
-class Resize : public ::testing::TestWithParam<Change> {
+class ResizeOf : public ::testing::TestWithParam<Change> {
  protected:
-  Resize() {
+  ResizeOf() {
     cluster.fill(kKeys);
     for (std::size_t number = 0; number < kKeys; number += 9) cluster.erase(number);
   }
@@ -82,9 +84,9 @@ class Resize : public ::testing::TestWithParam<Change> {
   TestCluster cluster{4, options(2)};
 };
 
-INSTANTIATE_TEST_SUITE_P(Changes, Resize, ::testing::ValuesIn(kChanges), [](const auto& instance) { return std::string(instance.param.name); });
+INSTANTIATE_TEST_SUITE_P(Changes, ResizeOf, ::testing::ValuesIn(kChanges), [](const auto& instance) { return std::string(instance.param.name); });
 
-TEST_P(Resize, SearchesFindEverythingAtEveryStep) {
+TEST_P(ResizeOf, SearchesFindEverythingAtEveryStep) {
   GetParam().declare(cluster);
   std::size_t looks = 0;
   at_every_call([&] {
@@ -102,7 +104,7 @@ TEST_P(Resize, SearchesFindEverythingAtEveryStep) {
   for (const Member& member : cluster.router.control().pin()->members()) EXPECT_EQ(member.grouped_by.size(), 1u);
 }
 
-TEST_P(Resize, ThatIsAbortedLeavesThePrimariesThatWere) {
+TEST_P(ResizeOf, ThatIsAbortedLeavesThePrimariesThatWere) {
   GetParam().declare(cluster);
   VectorRebalancer rebalancer(cluster.router, kSmallSteps);
   std::size_t steps = 0;
@@ -115,40 +117,42 @@ TEST_P(Resize, ThatIsAbortedLeavesThePrimariesThatWere) {
   });
   const ResizeReport report = rebalancer.execute();
   undisturbed();
-  if (report.outcome == ResizeOutcome::kAborted) EXPECT_EQ(cluster.router.shard_states().size(), 4u);
+  if (report.outcome == ResizeOutcome::kAborted) {
+    EXPECT_EQ(cluster.router.shard_states().size(), 4u);
+  }
   ASSERT_NO_FATAL_FAILURE(expect_in_order(cluster, kKeys));
   ASSERT_NO_FATAL_FAILURE(expect_primaries(cluster, true));
 }
 
 // The n-th time that a shard is told its arcs it fails: before it does anything, or when it has done it all.
-TEST_P(Resize, SearchesFindEverythingWhereAShardCannotBeTold) {
+TEST_P(ResizeOf, SearchesFindEverythingWhereAShardCannotBeTold) {
   for (const char* id : {"s0", "s2"}) {
     for (const bool once_done : {false, true}) {
       bool undisturbed = false;
       for (std::uint64_t call = 0; !undisturbed; ++call) {
         SCOPED_TRACE(std::string(id) + " is not told the " + std::to_string(call) + "th time" + (once_done ? ", it says" : ""));
         ASSERT_LT(call, 20u);
-        TestCluster cluster(4, options(2));
-        cluster.fill(kKeys);
-        GetParam().declare(cluster);
-        FaultyShard& failing = cluster[id];
+        TestCluster scene(4, options(2));
+        scene.fill(kKeys);
+        GetParam().declare(scene);
+        FaultyShard& failing = scene[id];
         failing.set_fault({.calls = {Call::kSetPrimaryArcs}, .after = call, .times = 1, .once_done = once_done});
-        VectorRebalancer rebalancer(cluster.router, kSmallSteps);
+        VectorRebalancer rebalancer(scene.router, kSmallSteps);
         rebalancer.set_progress([&](const MoveProgress&) {
-          ASSERT_NO_FATAL_FAILURE(expect_primaries(cluster, false));
-          ASSERT_NO_FATAL_FAILURE(cluster.expect_agreement(0));
-          cluster.put(cluster.random() % kKeys);
+          ASSERT_NO_FATAL_FAILURE(expect_primaries(scene, false));
+          ASSERT_NO_FATAL_FAILURE(scene.expect_agreement(0));
+          scene.put(scene.random() % kKeys);
         });
         const ResizeReport report = rebalancer.execute();
         rebalancer.set_progress(nullptr);
         undisturbed = failing.failed() == 0;
         ASSERT_EQ(report.outcome, ResizeOutcome::kCompleted) << report.message;
-        ASSERT_NO_FATAL_FAILURE(expect_primaries(cluster, false));
-        ASSERT_NO_FATAL_FAILURE(cluster.expect_agreement(kKeys));
+        ASSERT_NO_FATAL_FAILURE(expect_primaries(scene, false));
+        ASSERT_NO_FATAL_FAILURE(scene.expect_agreement(kKeys));
         failing.heal();
-        cluster.router.synchronise_all();
-        ASSERT_NO_FATAL_FAILURE(expect_in_order(cluster, kKeys));
-        ASSERT_NO_FATAL_FAILURE(expect_primaries(cluster, true));
+        scene.router.synchronise_all();
+        ASSERT_NO_FATAL_FAILURE(expect_in_order(scene, kKeys));
+        ASSERT_NO_FATAL_FAILURE(expect_primaries(scene, true));
       }
     }
   }

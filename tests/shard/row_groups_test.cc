@@ -84,13 +84,17 @@ class Grouped : public ::testing::TestWithParam<const char*> {
       const auto found = all.find(key);
       ASSERT_NE(found, all.end()) << key;
       const float expected = distance(Metric::kL2, query.data(), vector.data(), kDimension);
-      if (exact()) ASSERT_EQ(found->second, expected);
+      if (exact()) {
+        ASSERT_EQ(found->second, expected);
+      }
       const bool is_primary = arcs.contains(token_of_key(key));
       ASSERT_EQ(primary.contains(key), is_primary) << key;
       primaries += is_primary ? 1 : 0;
       Vector held(static_cast<Eigen::Index>(kDimension));
       ASSERT_TRUE(shard.get(key, std::span(held.data(), kDimension)).found);
-      if (shard.lossless()) ASSERT_EQ(held, vector) << key;
+      if (shard.lossless()) {
+        ASSERT_EQ(held, vector) << key;
+      }
       items.push_back({0, key, 0});
     }
     ASSERT_EQ(primary.size(), primaries);
