@@ -48,6 +48,10 @@ class Cluster final : public SearchEngine {
   std::string name() const override;
   std::string setting_name() const override { return factory_.starts_with("HNSW") ? "ef" : "nprobe"; }
   void set(int setting) override;
+
+  /// Searches return only keys that `filter` accepts, from now on; null: all. It must outlive them.
+  void restrict_to(const KeyFilter* filter) noexcept { options_.filter = filter; }
+
   void search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) override;
   std::uint64_t distances() const override { return result_.distances; }
 

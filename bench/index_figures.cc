@@ -139,10 +139,9 @@ std::vector<std::uint32_t> rank_among(std::span<const std::uint32_t> answers, st
   return renumbered;
 }
 
-std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, std::size_t rounds) {
-  constexpr double kSeconds = 2;
+std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, std::size_t rounds, double seconds) {
   Upserts upserts(cluster, data);
-  const auto in_time = [](Clock::time_point start) { return [start] { return seconds_since(start) > kSeconds; }; };
+  const auto in_time = [seconds](Clock::time_point start) { return [start, seconds] { return seconds_since(start) > seconds; }; };
   std::vector<double> idle_p99, busy_p99, alone, beside, p99_ratios, rate_ratios;
   for (std::size_t round = 0; round < rounds; ++round) {
     std::vector<double> idle = search_until(cluster, data.queries, in_time(Clock::now()));

@@ -36,7 +36,8 @@ Matrix rows_where(const Matrix& rows, std::span<const char> kept);
 std::vector<std::uint32_t> rank_among(std::span<const std::uint32_t> answers, std::span<const char> kept);
 
 /// p99 of one searching thread beside one that upserts at full speed, over its p99 alone; and how much slower the upserts are.
-std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, std::size_t rounds);
+/// Each of the three parts of a round takes `seconds`. The data must have more than 64 rows.
+std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, std::size_t rounds, double seconds);
 
 /// Erasing half of the rows of an index in one call, beside FAISS's IDMap2 of IndexFlat in calls of 100 ids.
 Json bulk_erase_row(const IndexData& data);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -19,6 +20,7 @@ struct Flags {
   bench::IndexBenchOptions options;
   std::string base, queries, cache, synthetic;
   std::string metric = "cosine";
+  bool quick = false;
   bool json = false;
 };
 
@@ -39,6 +41,7 @@ std::string params_text(const Json& of) {
   if (of.contains("params")) {
     for (const auto& [name, value] : of["params"].items()) text += fmt::format("{} {}", name, value.get<int>());
   }
+  if (of.contains("selectivity")) text += fmt::format(", {} % accepted", 100 * of["selectivity"].get<double>());
   if (of.contains("batch")) text += fmt::format("{}x{}", text.empty() ? "" : ", ", of["batch"].get<std::size_t>());
   return text;
 }
@@ -62,6 +65,12 @@ void run(const std::shared_ptr<Flags>& flags) {
   options.queries = flags->queries;
   options.cache = flags->cache;
   options.metric = parse_metric(flags->metric);
+  if (flags->quick) {
+    options.query_count = std::min<std::size_t>(options.query_count, 100);
+    options.build_rows = std::min<std::size_t>(options.build_rows, 5000);
+    options.repetitions = 1;
+    options.seconds = 0.1;
+  }
   if (!flags->synthetic.empty()) {
     const std::size_t cross = flags->synthetic.find('x');
     try {
@@ -129,6 +138,7 @@ void add_bench_index(CLI::App& bench) {
       ->capture_default_str();
   index.add_option("--cache", flags->cache, "Folder where FAISS's indexes and the exact answers are kept from run to run");
   index.add_option("--only", flags->options.only, "Figures to measure; without it, all")->delimiter(',');
+  index.add_flag("--quick", flags->quick, "One short round of everything: to see that it runs, not to measure");
   index.add_flag("--json", flags->json, "Print one JSON document");
   index.callback([flags] { run(flags); });
 }
