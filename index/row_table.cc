@@ -2,86 +2,174 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace annulus {
 
 std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector<RowState> states) {
   RowTable table;
-  table.ids_ = std::move(ids);
-  table.states_ = std::move(states);
-  table.row_of_.reserve(table.rows());
-  for (std::size_t i = table.rows(); i-- > 0;) {
-    const Row row = static_cast<Row>(i);
-    switch (table.states_[row]) {
-      case RowState::kFree: table.free_.push_back(row); break;
+  const VectorId greatest = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end());
+  table.reserve(ids.size(), greatest);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    switch (states[i]) {
+      case RowState::kFree: break;
       case RowState::kDead: ++table.dead_; break;
       case RowState::kLive:
-        if (!table.row_of_.emplace(table.ids_[row], row).second) return std::nullopt;
+        if (table.find(ids[i])) return std::nullopt;
+        table.map(ids[i], static_cast<Row>(i));
+        ++table.live_;
         break;
       default: return std::nullopt;
     }
+    table.append(ids[i], states[i]);
+  }
+  for (std::size_t i = ids.size(); i-- > 0;) {
+    if (states[i] != RowState::kFree) continue;
+    table.low_[i] = table.free_;
+    table.free_ = static_cast<Row>(i);
   }
   return table;
 }
 
-void RowTable::reserve(std::size_t count) {
-  const auto grow = [count](auto& array) {
-    if (array.capacity() - array.size() < count) array.reserve(std::max(array.size() + count, 2 * array.capacity()));
-  };
-  grow(ids_);
-  grow(states_);
+void RowTable::reserve(std::size_t count, VectorId greatest) {
+  low_.reserve(rows() + count);
+  states_.reserve((rows() + count + 3) / 4);
+  if (greatest >> 32 != 0) widen();
+  if (wide_) high_.reserve(rows() + count);
+  greatest_ = std::max(greatest_, greatest);
+  if (!hashed_) {
+    if (greatest < dense_.size()) return;
+    if (dense(greatest, live_ + count)) {
+      dense_.resize(greatest + 1, kNoRow);
+      return;
+    }
+    to_hashed(live_ + count);
+    return;
+  }
   // robin_map::reserve hashes everything anew whenever it is called: only when there is no room, and then for twice as much
   const auto room = static_cast<std::size_t>(static_cast<float>(row_of_.bucket_count()) * row_of_.max_load_factor());
-  if (row_of_.size() + count > room) row_of_.reserve(std::max(row_of_.size() + count, 2 * row_of_.size()));
+  if (row_of_.size() + count <= room) return;
+  if (dense(greatest_, live_ + count)) {
+    to_dense();
+  } else {
+    row_of_.reserve(std::max(row_of_.size() + count, 2 * row_of_.size()));
+  }
+}
+
+void RowTable::widen() {
+  if (wide_) return;
+  high_.resize(rows(), 0);
+  wide_ = true;
+}
+
+void RowTable::to_hashed(std::size_t count) {
+  tsl::robin_map<VectorId, Row, Mix> hashed;
+  hashed.reserve(count);
+  for (VectorId id = 0; id < dense_.size(); ++id) {
+    if (dense_[id] != kNoRow) hashed.emplace(id, dense_[id]);
+  }
+  row_of_ = std::move(hashed);
+  dense_ = {};
+  hashed_ = true;
+}
+
+void RowTable::to_dense() {
+  ChunkedArray<Row> array;
+  array.resize(greatest_ + 1, kNoRow);
+  for (const auto& [id, row] : row_of_) array[id] = row;
+  dense_ = std::move(array);
+  row_of_ = {};
+  hashed_ = false;
+}
+
+void RowTable::map(VectorId id, Row row) noexcept {
+  if (hashed_) {
+    row_of_[id] = row;
+  } else {
+    dense_[id] = row;
+  }
+}
+
+void RowTable::unmap(VectorId id) noexcept {
+  if (hashed_) {
+    row_of_.erase(id);
+  } else {
+    dense_[id] = kNoRow;
+  }
+}
+
+void RowTable::set_state(Row row, RowState state) noexcept {
+  const unsigned shift = row % 4 * 2;
+  std::uint8_t& byte = states_[row / 4];
+  byte = static_cast<std::uint8_t>((byte & ~(3U << shift)) | static_cast<unsigned>(state) << shift);
+}
+
+void RowTable::set_id(Row row, VectorId id) noexcept {
+  low_[row] = static_cast<std::uint32_t>(id);
+  if (wide_) high_[row] = static_cast<std::uint32_t>(id >> 32);
+}
+
+void RowTable::append(VectorId id, RowState state) noexcept {
+  const auto row = static_cast<Row>(rows());
+  low_.push_back(0);
+  if (wide_) high_.push_back(0);
+  if (states_.size() * 4 == row) states_.push_back(0);
+  set_id(row, id);
+  set_state(row, state);
 }
 
 void RowTable::assign(VectorId id, Row row) {
-  const auto [it, inserted] = row_of_.try_emplace(id, row);
-  if (!inserted) {
-    if (it->second == row) return;
-    states_[it->second] = RowState::kDead;
+  if (const std::optional<Row> former = find(id)) {
+    if (*former == row) return;
+    set_state(*former, RowState::kDead);
     ++dead_;
-    it.value() = row;
+    --live_;
   }
   if (row == rows()) {
-    ids_.push_back(id);
-    states_.push_back(RowState::kLive);
-    return;
+    append(id, RowState::kLive);
+  } else {
+    assert(row == free_);
+    free_ = low_[row];
+    set_id(row, id);
+    set_state(row, RowState::kLive);
   }
-  assert(!free_.empty() && free_.back() == row);
-  free_.pop_back();
-  ids_[row] = id;
-  states_[row] = RowState::kLive;
+  map(id, row);
+  ++live_;
 }
 
 void RowTable::append_dead() {
-  ids_.push_back(0);
-  states_.push_back(RowState::kDead);
+  append(0, RowState::kDead);
   ++dead_;
 }
 
 void RowTable::release(VectorId id, RowState state) {
-  const auto it = row_of_.find(id);
-  const Row row = it->second;
-  if (state == RowState::kFree) free_.push_back(row);
+  const Row row = *find(id);
+  unmap(id);
+  --live_;
+  set_id(row, 0);
+  set_state(row, state);
   if (state == RowState::kDead) ++dead_;
-  ids_[row] = 0;
-  states_[row] = state;
-  row_of_.erase(it);
+  if (state == RowState::kFree) {
+    low_[row] = free_;
+    free_ = row;
+  }
 }
 
 void RowTable::release_swapping_last(VectorId id) {
-  const auto it = row_of_.find(id);
-  const Row row = it->second;
-  ids_[row] = ids_.back();
-  row_of_.find(ids_[row]).value() = row;
-  row_of_.erase(id);
-  ids_.pop_back();
-  states_.pop_back();
+  const Row row = *find(id);
+  const auto last = static_cast<Row>(rows() - 1);
+  const VectorId moved = this->id(last);
+  set_id(row, moved);
+  map(moved, row);
+  unmap(id);
+  low_.pop_back();
+  if (wide_) high_.pop_back();
+  if (last % 4 == 0) states_.pop_back();
+  --live_;
 }
 
 std::size_t RowTable::memory_bytes() const noexcept {
-  return ids_.capacity() * sizeof(VectorId) + states_.capacity() * sizeof(RowState) + free_.capacity() * sizeof(Row) +
+  return low_.memory_bytes() + high_.memory_bytes() + states_.memory_bytes() + dense_.memory_bytes() +
          row_of_.bucket_count() * (sizeof(std::pair<VectorId, Row>) + sizeof(std::uint64_t));
 }
 

@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
+#include "core/chunked_array.h"
 #include "index/search_types.h"
 
 namespace annulus {
@@ -26,6 +26,10 @@ enum class RowState : std::uint8_t {
 };
 
 /// Ids and states of rows 0 to rows() - 1, and the row of each live id.
+///
+/// As long as ids are dense (below 4 times their number, plus 4096), the row of an id is looked up in an array; a greater id turns
+/// it into a hash map, until the map grows and finds them dense again. Memory: 8.25 bytes a row with dense ids; 4 bytes more with
+/// ids from 2^32.
 class RowTable {
  public:
   RowTable() = default;
@@ -33,26 +37,30 @@ class RowTable {
   /// From saved arrays of equal size. Nothing if an id is live twice or a state is unknown.
   static std::optional<RowTable> restore(std::vector<VectorId> ids, std::vector<RowState> states);
 
-  std::size_t rows() const noexcept { return ids_.size(); }
-  std::size_t live() const noexcept { return row_of_.size(); }
+  std::size_t rows() const noexcept { return low_.size(); }
+  std::size_t live() const noexcept { return live_; }
   std::size_t dead() const noexcept { return dead_; }
-  VectorId id(Row row) const noexcept { return ids_[row]; }
-  bool is_live(Row row) const noexcept { return states_[row] == RowState::kLive; }
-  std::span<const VectorId> ids() const noexcept { return ids_; }
-  std::span<const RowState> states() const noexcept { return states_; }
+  /// The id of a live row; of a dead one the id it had, or 0; of a free one anything.
+  VectorId id(Row row) const noexcept { return low_[row] | (wide_ ? VectorId{high_[row]} << 32 : 0); }
+  RowState state(Row row) const noexcept { return static_cast<RowState>(states_[row / 4] >> (row % 4 * 2) & 3); }
+  bool is_live(Row row) const noexcept { return state(row) == RowState::kLive; }
 
   std::optional<Row> find(VectorId id) const noexcept {
-    const auto it = row_of_.find(id);
-    return it == row_of_.end() ? std::nullopt : std::optional<Row>(it->second);
+    if (hashed_) {
+      const auto it = row_of_.find(id);
+      return it == row_of_.end() ? std::nullopt : std::optional<Row>(it->second);
+    }
+    return id < dense_.size() && dense_[id] != kNoRow ? std::optional<Row>(dense_[id]) : std::nullopt;
   }
 
-  /// Free rows, the next to be reused at the back.
-  std::span<const Row> free_rows() const noexcept { return free_; }
+  /// The free row to be reused next, and the one after `row`. Nothing if there is none.
+  std::optional<Row> first_free() const noexcept { return row_or_none(free_); }
+  std::optional<Row> free_after(Row row) const noexcept { return row_or_none(low_[row]); }
 
-  /// Makes room, so that the next `count` calls of assign cannot throw.
-  void reserve(std::size_t count);
+  /// Makes room, so that the next `count` calls of assign, for ids up to `greatest`, cannot throw. Amortised O(count).
+  void reserve(std::size_t count, VectorId greatest);
 
-  /// Makes `row` the live row of `id`. The row is rows() (a new one), the back of free_rows(), or the id's own (then nothing
+  /// Makes `row` the live row of `id`. The row is rows() (a new one), first_free(), or the id's own (then nothing
   /// changes). The id's former row, if another, becomes dead.
   void assign(VectorId id, Row row);
 
@@ -77,10 +85,28 @@ class RowTable {
     }
   };
 
-  std::vector<VectorId> ids_;
-  std::vector<RowState> states_;
-  std::vector<Row> free_;
-  tsl::robin_map<VectorId, Row, Mix> row_of_;
+  static constexpr Row kNoRow = static_cast<Row>(-1);
+  static std::optional<Row> row_or_none(Row row) noexcept { return row == kNoRow ? std::nullopt : std::optional<Row>(row); }
+  static bool dense(VectorId greatest, std::size_t count) noexcept { return greatest < 4 * std::uint64_t{count} + 4096; }
+  void widen();
+  void to_hashed(std::size_t count);
+  void to_dense();
+  void map(VectorId id, Row row) noexcept;
+  void unmap(VectorId id) noexcept;
+  void set_state(Row row, RowState state) noexcept;
+  void set_id(Row row, VectorId id) noexcept;
+  void append(VectorId id, RowState state) noexcept;
+
+  ChunkedArray<std::uint32_t> low_;   // the lower halves of ids; of a free row the next free one
+  ChunkedArray<std::uint32_t> high_;  // the upper halves, once an id has one
+  ChunkedArray<std::uint8_t> states_;  // 2 bits a row
+  Row free_ = kNoRow;
+  bool wide_ = false;
+  bool hashed_ = false;
+  ChunkedArray<Row> dense_;                    // by id, kNoRow where there is none
+  tsl::robin_map<VectorId, Row, Mix> row_of_;  // instead of dense_, if hashed_
+  VectorId greatest_ = 0;                      // that was ever made room for
+  std::size_t live_ = 0;
   std::size_t dead_ = 0;
 };
 

@@ -132,15 +132,15 @@ struct VectorIndex::Impl {
   /// Rows for the kept ids, as RowTable::assign will take them.
   std::vector<Row> choose_rows(std::span<const VectorId> ids, std::span<const std::size_t> kept) const {
     std::vector<Row> chosen(kept.size());
-    std::span<const Row> free = rows.free_rows();
+    std::optional<Row> free = rows.first_free();
     std::size_t next = rows.rows();
     for (std::size_t i = 0; i < kept.size(); ++i) {
       const std::optional<Row> own = store->policy() == RowPolicy::kAppend ? std::nullopt : rows.find(ids[kept[i]]);
       if (own) {
         chosen[i] = *own;
-      } else if (!free.empty()) {
-        chosen[i] = free.back();
-        free = free.first(free.size() - 1);
+      } else if (free) {
+        chosen[i] = *free;
+        free = rows.free_after(*free);
       } else {
         chosen[i] = static_cast<Row>(next++);
       }
@@ -209,7 +209,8 @@ StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& v
     for (std::size_t i = 0; i < kept.size(); ++i) std::copy_n(row_data(vectors, kept[i]), d, staged.gathered_.data() + i * d);
     staged.vectors_ = staged.gathered_.data();
   }
-  alone([&] { impl_->rows.reserve(kept.size()); });
+  const VectorId greatest = *std::max_element(staged.ids_.begin(), staged.ids_.end());
+  alone([&] { impl_->rows.reserve(kept.size(), greatest); });
   impl_->store->stage(staged.rows_, staged.vectors_, alone);
   return staged;
 }
@@ -352,7 +353,11 @@ VectorIndex VectorIndex::compacted() const {
   if (!ready()) return VectorIndex(std::move(copy));
   std::vector<Row> live;
   live.reserve(size());
-  copy->rows.reserve(size());
+  VectorId greatest = 0;
+  for (std::size_t i = 0; i < impl_->rows.rows(); ++i) {
+    if (impl_->rows.is_live(static_cast<Row>(i))) greatest = std::max(greatest, impl_->rows.id(static_cast<Row>(i)));
+  }
+  copy->rows.reserve(size(), greatest);
   for (std::size_t i = 0; i < impl_->rows.rows(); ++i) {
     const Row row = static_cast<Row>(i);
     if (!impl_->rows.is_live(row)) continue;
@@ -369,8 +374,9 @@ std::string VectorIndex::to_bytes() const {
   writer.put(static_cast<std::uint8_t>(impl_->codec != nullptr));
   writer.put(impl_->codec == nullptr ? std::uint64_t{0} : impl_->codec->fingerprint());
   writer.put(std::uint64_t{impl_->rows.rows()});
-  for (const VectorId id : impl_->rows.ids()) writer.put(id);
-  for (const RowState state : impl_->rows.states()) writer.put(static_cast<std::uint8_t>(state));
+  const auto rows = static_cast<Row>(impl_->rows.rows());
+  for (Row row = 0; row < rows; ++row) writer.put(impl_->rows.state(row) == RowState::kFree ? VectorId{0} : impl_->rows.id(row));
+  for (Row row = 0; row < rows; ++row) writer.put(static_cast<std::uint8_t>(impl_->rows.state(row)));
   if (impl_->codec != nullptr) writer.put_string(impl_->codec->impl().scale_bytes());
   writer.put_string(ready() ? write_faiss_index(impl_->store->container()) : std::string());
   return seal_envelope(EnvelopeKind::kIndex, kIndexVersion, writer.take());

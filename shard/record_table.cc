@@ -1,10 +1,12 @@
 #include "shard/record_table.h"
 
+#include <cassert>
+
 #include "core/error.h"
 
 namespace annulus {
 
-RecordTable::RecordTable() : order_(Less{&records_}) {}
+RecordTable::RecordTable(Token (*token_of)(KeyView) noexcept) : token_of_(token_of), order_(Less{this}) {}
 
 Slot RecordTable::find(Token token, KeyView key) const {
   const auto it = order_.find(Probe{token, key});
@@ -12,46 +14,64 @@ Slot RecordTable::find(Token token, KeyView key) const {
 }
 
 Slot RecordTable::insert(Token token, KeyView key) {
-  Slot slot = kNoSlot;
-  if (free_.empty()) {
-    if (records_.size() >= kNoSlot) {
-      throw Error(ErrorCode::kResourceExhausted, "a shard holds at most 4294967294 records; add shards");
-    }
-    slot = static_cast<Slot>(records_.size());
-    records_.emplace_back();
-  } else {
-    slot = free_.back();
-    free_.pop_back();
+  assert(token == token_of_(key));
+  const bool fresh = free_ == kNoSlot;
+  const Slot slot = fresh ? static_cast<Slot>(records_.size()) : free_;
+  if (slot == kNoSlot) throw Error(ErrorCode::kResourceExhausted, "a shard holds at most 4294967294 records; add shards");
+  records_.reserve(std::size_t{slot} + 1);
+  const KeyRef ref = keys_.store(key);
+  if (fresh) records_.push_back({});
+  const Packed before = records_[slot];
+  records_[slot] = {.clock = 0, .vector_hash = 0, .writer = 0, .key = ref & kFreeKey, .deleted = 0};
+  try {
+    order_.insert(Entry{upper_half(token), slot});
+  } catch (...) {
+    keys_.release(ref);
+    records_[slot] = before;
+    if (fresh) records_.pop_back();
+    throw;
   }
-  Record& record = records_[slot];
-  record.key = key;
-  record.token = token;
-  order_.insert(Entry{token, slot});
+  if (!fresh) free_ = static_cast<Slot>(before.vector_hash);
   return slot;
 }
 
 std::vector<Slot> RecordTable::upcoming(std::size_t count) const {
   std::vector<Slot> slots(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    slots[i] = i < free_.size() ? free_[free_.size() - 1 - i] : static_cast<Slot>(records_.size() + i - free_.size());
+  Slot free = free_;
+  auto next = static_cast<Slot>(records_.size());
+  for (Slot& slot : slots) {
+    slot = free != kNoSlot ? free : next++;
+    if (free != kNoSlot) free = static_cast<Slot>(records_[free].vector_hash);
   }
   return slots;
 }
 
 void RecordTable::remove(Slot slot) {
-  order_.erase(Entry{records_[slot].token, slot});
-  records_[slot] = Record{};
-  free_.push_back(slot);
+  order_.erase(Entry{upper_half(token(slot)), slot});
+  keys_.release(records_[slot].key);
+  records_[slot] = {.clock = 0, .vector_hash = free_, .writer = 0, .key = kFreeKey, .deleted = 0};
+  free_ = slot;
+}
+
+void RecordTable::set(Slot slot, const Version& version, std::uint64_t vector_hash, bool deleted) noexcept {
+  Packed& record = records_[slot];
+  record.clock = version.clock;
+  record.writer = version.writer;
+  record.vector_hash = vector_hash;
+  record.deleted = deleted ? 1 : 0;
+}
+
+RecordTable::Record RecordTable::operator[](Slot slot) const noexcept {
+  const Packed& record = records_[slot];
+  return {.key = keys_[record.key],
+          .version = {record.clock, record.writer},
+          .vector_hash = record.vector_hash,
+          .deleted = record.deleted != 0};
 }
 
 std::size_t RecordTable::memory_bytes() const noexcept {
-  std::size_t long_keys = 0;
-  const std::size_t inline_capacity = std::string().capacity();
-  for (const Record& record : records_) {
-    if (record.key.capacity() > inline_capacity) long_keys += record.key.capacity() + 1;
-  }
-  // a b-tree's nodes are between half full and full; three quarters is what random inserts leave
-  return records_.capacity() * sizeof(Record) + free_.capacity() * sizeof(Slot) + long_keys + order_.size() * sizeof(Entry) * 4 / 3;
+  // a b-tree's nodes are between half full and full; random inserts leave them full to ln 2
+  return records_.memory_bytes() + keys_.memory_bytes() + order_.size() * sizeof(Entry) * 10 / 7;
 }
 
 }  // namespace annulus

@@ -6,13 +6,14 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <string>
 #include <vector>
 
+#include "core/chunked_array.h"
 #include "core/key.h"
+#include "core/version.h"
 #include "ring/arc.h"
 #include "ring/token.h"
-#include "core/version.h"
+#include "shard/key_arena.h"
 
 namespace annulus {
 
@@ -20,34 +21,42 @@ namespace annulus {
 using Slot = std::uint32_t;
 
 /// Keys, versions and tombstones of a shard, ordered by (token, key bytes): an arc is one contiguous walk, and the same
-/// tree finds a key. All operations O(log n). Not thread-safe.
+/// tree finds a key. All operations O(log n), and none moves what is there to make room. Not thread-safe.
+///
+/// Memory: 24 bytes a record, some 11 of the tree (the upper half of the token, and the slot; the rest is in the key), and the
+/// key's bytes with 2 for its length, rounded up to 4.
 class RecordTable {
  public:
+  /// A copy of a record; its key is the table's, valid until the record is removed.
   struct Record {
-    std::string key;
-    Token token = 0;
+    KeyView key;
     Version version;
     std::uint64_t vector_hash = 0;
     bool deleted = false;
   };
   static constexpr Slot kNoSlot = static_cast<Slot>(-1);
 
-  RecordTable();
+  /// `token_of` gives a key's token.
+  explicit RecordTable(Token (*token_of)(KeyView) noexcept = token_of_key);
   RecordTable(const RecordTable&) = delete;
   RecordTable& operator=(const RecordTable&) = delete;
 
   Slot find(Token token, KeyView key) const;
-  /// Adds a record that is not there yet. Throws Error(kResourceExhausted) beyond 2^32 - 2 records.
+  /// Adds a record that is not there yet, with version 0; `token` is the key's. Throws Error(kResourceExhausted) beyond 2^32 - 2
+  /// records or 8 GiB of keys. If it throws, nothing has changed.
   Slot insert(Token token, KeyView key);
   void remove(Slot slot);
+  /// Changes all of a record but its key.
+  void set(Slot slot, const Version& version, std::uint64_t vector_hash, bool deleted) noexcept;
   /// The slots that the next `count` calls of insert will give, in their order, if nothing is removed before.
   std::vector<Slot> upcoming(std::size_t count) const;
 
-  Record& operator[](Slot slot) noexcept { return records_[slot]; }
-  const Record& operator[](Slot slot) const noexcept { return records_[slot]; }
+  Record operator[](Slot slot) const noexcept;
+  KeyView key(Slot slot) const noexcept { return keys_[records_[slot].key]; }
+  Token token(Slot slot) const noexcept { return token_of_(key(slot)); }
   /// Whether `slot` is that of `key`; any number may be asked about.
   bool holds(Slot slot, KeyView key) const noexcept {
-    return !key.empty() && slot < records_.size() && records_[slot].key == key;
+    return !key.empty() && slot < records_.size() && records_[slot].key != kFreeKey && this->key(slot) == key;
   }
   std::size_t size() const noexcept { return order_.size(); }
   std::size_t memory_bytes() const noexcept;
@@ -76,8 +85,18 @@ class RecordTable {
   }
 
  private:
+  struct Packed {
+    std::uint64_t clock;
+    std::uint64_t vector_hash;  // of a free slot: the next one to be reused
+    std::uint32_t writer;
+    KeyRef key : 31;
+    std::uint32_t deleted : 1;
+  };
+  static_assert(sizeof(Packed) == 24);
+  static constexpr KeyRef kFreeKey = (KeyRef{1} << 31) - 1;
+
   struct Entry {
-    Token token;
+    std::uint32_t token_above;  // the upper half
     Slot slot;
   };
   struct Probe {
@@ -86,14 +105,21 @@ class RecordTable {
   };
   struct Less {
     using is_transparent = void;
-    const std::vector<Record>* records;
-    KeyView key_of(const Entry& entry) const { return (*records)[entry.slot].key; }
-    KeyView key_of(const Probe& probe) const { return probe.key; }
+    const RecordTable* table;
+    std::uint32_t above(const Entry& entry) const { return entry.token_above; }
+    std::uint32_t above(const Probe& probe) const { return upper_half(probe.token); }
+    Token token(const Entry& entry) const { return table->token(entry.slot); }
+    Token token(const Probe& probe) const { return probe.token; }
+    KeyView key(const Entry& entry) const { return table->key(entry.slot); }
+    KeyView key(const Probe& probe) const { return probe.key; }
     template <typename A, typename B>
     bool operator()(const A& a, const B& b) const {
-      return a.token != b.token ? a.token < b.token : key_of(a) < key_of(b);
+      if (above(a) != above(b)) return above(a) < above(b);
+      const Token of_a = token(a), of_b = token(b);
+      return of_a != of_b ? of_a < of_b : key(a) < key(b);
     }
   };
+  static std::uint32_t upper_half(Token token) noexcept { return static_cast<std::uint32_t>(token >> 32); }
   using Order = absl::btree_set<Entry, Less>;
 
   // An arc as one or two closed token ranges that do not wrap, in clockwise order; an unused one is empty (first > last).
@@ -110,14 +136,18 @@ class RecordTable {
 
   template <typename Visit>
   bool walk_range(Order::const_iterator it, Token last, Visit&& visit) const {
-    for (; it != order_.end() && it->token <= last; ++it) {
+    const std::uint32_t above = upper_half(last);
+    for (; it != order_.end() && it->token_above <= above; ++it) {
+      if (it->token_above == above && token(it->slot) > last) return true;
       if (!visit(it->slot)) return false;
     }
     return true;
   }
 
-  std::vector<Record> records_;
-  std::vector<Slot> free_;
+  Token (*token_of_)(KeyView) noexcept;
+  KeyArena keys_;
+  ChunkedArray<Packed> records_;
+  Slot free_ = kNoSlot;  // the next free slot to be reused
   Order order_;
 };
 

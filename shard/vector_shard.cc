@@ -29,7 +29,7 @@ class KeyTieOrder final : public TieOrder {
  public:
   KeyTieOrder(const RecordTable& table, KeyKind kind) : table_(table), kind_(kind) {}
   bool less(VectorId a, VectorId b) const override {
-    return compare_keys(table_[static_cast<Slot>(a)].key, table_[static_cast<Slot>(b)].key, kind_) < 0;
+    return compare_keys(table_.key(static_cast<Slot>(a)), table_.key(static_cast<Slot>(b)), kind_) < 0;
   }
 
  private:
@@ -40,7 +40,7 @@ class KeyTieOrder final : public TieOrder {
 class SlotFilter final : public Filter {
  public:
   SlotFilter(const RecordTable& table, const KeyFilter& accept) : table_(table), accept_(accept) {}
-  bool accept(VectorId id) const override { return accept_(table_[static_cast<Slot>(id)].key); }
+  bool accept(VectorId id) const override { return accept_(table_.key(static_cast<Slot>(id))); }
 
  private:
   const RecordTable& table_;
@@ -174,7 +174,7 @@ void VectorShard::commit(std::span<const Change> changes, GroupedIndex::Staged& 
       if (change.fresh) {
         [[maybe_unused]] const Slot slot = table_.insert(change.token, change.record->key);
         assert(slot == change.slot);
-        table_[change.slot].deleted = true;  // nothing live yet
+        table_.set(change.slot, Version{}, 0, true);  // nothing live yet
       }
       ++inserted;
     }
@@ -191,17 +191,15 @@ void VectorShard::commit(std::span<const Change> changes, GroupedIndex::Staged& 
   }
   index_.erase(erased);
   for (const Change& change : changes) {
-    RecordTable::Record& record = table_[change.slot];
-    live_ += change.record->deleted ? 0 : 1;
-    live_ -= record.deleted ? 0 : 1;
-    record.version = change.record->version;
-    record.vector_hash = change.record->deleted ? 0 : change.record->vector_hash;
-    record.deleted = change.record->deleted;
+    const RecordView& record = *change.record;
+    live_ += record.deleted ? 0 : 1;
+    live_ -= table_[change.slot].deleted ? 0 : 1;
+    table_.set(change.slot, record.version, record.deleted ? 0 : record.vector_hash, record.deleted);
   }
 }
 
 RecordView VectorShard::view_of(Slot slot) const noexcept {
-  const RecordTable::Record& record = table_[slot];
+  const RecordTable::Record record = table_[slot];
   return {.key = record.key, .version = record.version, .deleted = record.deleted, .vector_hash = record.vector_hash};
 }
 
@@ -226,7 +224,7 @@ void VectorShard::require_vector(bool found, KeyView key) const {
 
 HeldRecord VectorShard::held(Slot slot) const noexcept {
   if (slot == RecordTable::kNoSlot) return {};
-  const RecordTable::Record& record = table_[slot];
+  const RecordTable::Record record = table_[slot];
   return {.found = true, .deleted = record.deleted, .version = record.version, .vector_hash = record.vector_hash};
 }
 
@@ -254,7 +252,7 @@ bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::s
       page.append(record);
     }
     position.inside = true;
-    position.token = table_[slot].token;
+    position.token = table_.token(slot);
     position.key = record.key;
     return true;
   };
@@ -282,8 +280,8 @@ std::vector<ArcDigest> VectorShard::digest(std::span<const Arc> arcs) const {
       const auto visit = [&](Slot slot) {
         if (left-- == 0) return false;
         digests[i].add(view_of(slot));
-        token = table_[slot].token;
-        last_key = table_[slot].key;
+        token = table_.token(slot);
+        last_key = table_.key(slot);
         return true;
       };
       whole = key.empty() ? table_.walk(arcs[i], visit) : table_.walk_behind(arcs[i], token, key, visit);
@@ -305,8 +303,8 @@ std::uint64_t VectorShard::remove_where(std::span<const Arc> arcs, const Version
       std::size_t left = kDropBlock;
       const auto visit = [&](Slot slot) {
         if (left-- == 0) return false;
-        const RecordTable::Record& record = table_[slot];
-        token = record.token;
+        const RecordTable::Record record = table_[slot];
+        token = table_.token(slot);
         last_key = record.key;
         if (tombstones_up_to != nullptr && !(record.deleted && record.version <= *tombstones_up_to)) return true;
         slots.push_back(slot);
@@ -372,7 +370,7 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
   for (std::size_t i = 0; i < n; ++i) {
     out.begin_query();
     for (const Candidate& candidate : found.of(i)) {
-      const RecordTable::Record& record = table_[static_cast<Slot>(candidate.id)];
+      const RecordTable::Record record = table_[static_cast<Slot>(candidate.id)];
       out.append(record.key, record.version, candidate.distance, candidate.id);
     }
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <string>
 #include <utility>
 
 namespace annulus {
@@ -12,6 +13,11 @@ namespace {
 
 constexpr Token kLast = std::numeric_limits<Token>::max();
 using Place = std::pair<Token, std::string>;
+
+// Keys that begin with their token, so that a test chooses it.
+Token leading_token(KeyView key) noexcept { return id_of_key(key.substr(0, 8)); }
+std::string key_at(Token token, const std::string& name) { return std::string(KeyView(IdKey(token))) + name; }
+std::string key_at(const Place& place) { return key_at(place.first, place.second); }
 
 // The records of `arc` in clockwise order, by the definition of an arc.
 std::vector<Place> expected_walk(const std::map<Place, Slot>& oracle, const Arc& arc) {
@@ -29,7 +35,7 @@ std::vector<Place> expected_walk(const std::map<Place, Slot>& oracle, const Arc&
 std::vector<Place> walked(const RecordTable& table, const Arc& arc) {
   std::vector<Place> places;
   EXPECT_TRUE(table.walk(arc, [&](Slot slot) {
-    places.emplace_back(table[slot].token, table[slot].key);
+    places.emplace_back(table.token(slot), table.key(slot).substr(8));
     return true;
   }));
   return places;
@@ -40,22 +46,21 @@ const std::vector<Token> kTokens = {0, 1, 2, 5, 6, 7, Token{1} << 63, (Token{1} 
 
 TEST(RecordTable, AgreesWithAMapThroughRandomInsertsAndRemoves) {
   std::mt19937_64 random(17);
-  RecordTable table;
+  RecordTable table(leading_token);
   std::map<Place, Slot> oracle;
   std::size_t most = 0;
   for (int step = 0; step < 4000; ++step) {
     const Place place{kTokens[random() % kTokens.size()], "k" + std::to_string(random() % 40)};
     const auto known = oracle.find(place);
-    ASSERT_EQ(table.find(place.first, place.second), known == oracle.end() ? RecordTable::kNoSlot : known->second);
+    ASSERT_EQ(table.find(place.first, key_at(place)), known == oracle.end() ? RecordTable::kNoSlot : known->second);
     if (known == oracle.end()) {
-      const Slot slot = table.insert(place.first, place.second);
+      const Slot slot = table.insert(place.first, key_at(place));
       ASSERT_TRUE(std::none_of(oracle.begin(), oracle.end(), [&](const auto& entry) { return entry.second == slot; }));
-      ASSERT_EQ(table[slot].key, place.second);
-      ASSERT_EQ(table[slot].token, place.first);
+      ASSERT_EQ(table[slot].key, key_at(place));
+      ASSERT_EQ(table.token(slot), place.first);
       ASSERT_EQ(table[slot].version, Version{});
       ASSERT_FALSE(table[slot].deleted);
-      table[slot].version = {random(), 0};
-      table[slot].deleted = true;
+      table.set(slot, {random(), static_cast<std::uint32_t>(random())}, random(), true);
       oracle[place] = slot;
     } else {
       table.remove(known->second);
@@ -71,7 +76,7 @@ class FilledTable : public ::testing::Test {
  protected:
   FilledTable() {
     for (const Token token : kTokens) {
-      for (const char* key : {"b", "a", "c"}) oracle_[{token, key}] = table_.insert(token, key);
+      for (const char* key : {"b", "a", "c"}) oracle_[{token, key}] = table_.insert(token, key_at(token, key));
     }
   }
   // Every arc between interesting tokens: narrow, wide, wrapping, whole.
@@ -84,7 +89,7 @@ class FilledTable : public ::testing::Test {
     }
   }
 
-  RecordTable table_;
+  RecordTable table_{leading_token};
   std::map<Place, Slot> oracle_;
 };
 
@@ -108,15 +113,15 @@ TEST_F(FilledTable, GoesOnBehindEveryRecordOfEveryArc) {
     const std::vector<Place> all = expected_walk(oracle_, arc);
     for (std::size_t i = 0; i < all.size(); ++i) {
       std::vector<Place> rest;
-      ASSERT_TRUE(table_.walk_behind(arc, all[i].first, all[i].second, [&](Slot slot) {
-        rest.emplace_back(table_[slot].token, table_[slot].key);
+      ASSERT_TRUE(table_.walk_behind(arc, all[i].first, key_at(all[i]), [&](Slot slot) {
+        rest.emplace_back(table_.token(slot), table_.key(slot).substr(8));
         return true;
       }));
       ASSERT_EQ(rest, (std::vector<Place>(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end())))
           << arc.lo << ", " << arc.hi << " behind " << all[i].first;
       if (rest.empty()) continue;
       std::size_t visits = 0;
-      ASSERT_FALSE(table_.walk_behind(arc, all[i].first, all[i].second, [&](Slot) { return ++visits < 1; }));
+      ASSERT_FALSE(table_.walk_behind(arc, all[i].first, key_at(all[i]), [&](Slot) { return ++visits < 1; }));
       ASSERT_EQ(visits, 1u);
     }
   });
@@ -125,11 +130,11 @@ TEST_F(FilledTable, GoesOnBehindEveryRecordOfEveryArc) {
 TEST_F(FilledTable, GoesOnBehindARecordThatIsGone) {
   const std::vector<Place> all = expected_walk(oracle_, {7, 5});
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const Slot slot = table_.find(all[i].first, all[i].second);
+    const Slot slot = table_.find(all[i].first, key_at(all[i]));
     table_.remove(slot);
     std::vector<Place> rest;
-    table_.walk_behind({7, 5}, all[i].first, all[i].second, [&](Slot s) {
-      rest.emplace_back(table_[s].token, table_[s].key);
+    table_.walk_behind({7, 5}, all[i].first, key_at(all[i]), [&](Slot s) {
+      rest.emplace_back(table_.token(s), table_.key(s).substr(8));
       return true;
     });
     ASSERT_EQ(rest, (std::vector<Place>(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end())));
@@ -138,9 +143,78 @@ TEST_F(FilledTable, GoesOnBehindARecordThatIsGone) {
 
 TEST_F(FilledTable, CountsLongKeysInItsMemory) {
   const std::size_t before = table_.memory_bytes();
-  EXPECT_GT(before, table_.size() * sizeof(RecordTable::Record) / 2);
-  table_.insert(9, std::string(1000, 'x'));
+  EXPECT_GE(before, table_.size() * 32);
+  table_.insert(9, key_at(9, std::string(1000, 'x')));
   EXPECT_GE(table_.memory_bytes(), before + 1000);
+}
+
+struct Held {
+  Slot slot;
+  Version version;
+  std::uint64_t vector_hash;
+  bool deleted;
+};
+
+TEST(RecordTable, KeepsWhatItIsToldThroughChurnOfKeysOfAllLengths) {
+  std::mt19937_64 random(3);
+  RecordTable table;
+  std::map<std::string, Held> oracle;
+  for (int step = 0; step < 20000; ++step) {
+    if (oracle.size() > 300 || (!oracle.empty() && random() % 3 == 0)) {
+      const auto gone = std::next(oracle.begin(), static_cast<std::ptrdiff_t>(random() % oracle.size()));
+      ASSERT_EQ(table.find(token_of_key(gone->first), gone->first), gone->second.slot);
+      table.remove(gone->second.slot);
+      ASSERT_FALSE(table.holds(gone->second.slot, gone->first));
+      oracle.erase(gone);
+      continue;
+    }
+    std::string key(1 + (random() % 4 == 0 ? random() % kMaxKeyBytes : random() % 20), ' ');
+    for (char& c : key) c = static_cast<char>(random());
+    if (oracle.contains(key)) continue;
+    const Slot foretold = table.upcoming(2)[0];
+    const Slot slot = table.insert(token_of_key(key), key);
+    ASSERT_EQ(slot, foretold);
+    const Held held{slot, {random(), static_cast<std::uint32_t>(random())}, random(), random() % 2 == 0};
+    table.set(slot, held.version, held.vector_hash, held.deleted);
+    oracle[key] = held;
+    if (step % 50 != 0) continue;
+    for (const auto& [known, expected] : oracle) {
+      ASSERT_TRUE(table.holds(expected.slot, known));
+      const RecordTable::Record record = table[expected.slot];
+      ASSERT_EQ(record.key, known);
+      ASSERT_EQ(record.version, expected.version);
+      ASSERT_EQ(record.vector_hash, expected.vector_hash);
+      ASSERT_EQ(record.deleted, expected.deleted);
+    }
+    std::vector<std::pair<Token, std::string>> walked, sorted;
+    table.walk({0, 0}, [&](Slot at) { return walked.emplace_back(table.token(at), table.key(at)), true; });
+    for (const auto& [known, expected] : oracle) sorted.emplace_back(token_of_key(known), known);
+    std::sort(sorted.begin(), sorted.end());
+    ASSERT_EQ(walked, sorted);
+  }
+}
+
+TEST(RecordTable, NeedsNoMoreMemoryForKeysThatComeAndGo) {
+  RecordTable table;
+  const auto key_of = [](int i) { return std::string(static_cast<std::size_t>(1 + i * 7 % 1000), 'k') + std::to_string(i % 1000); };
+  std::size_t after_first = 0;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Slot> slots;
+    for (int i = 0; i < 2000; ++i) {
+      const std::string key = key_of(i) + std::to_string(i);
+      slots.push_back(table.insert(token_of_key(key), key));
+    }
+    if (round == 0) after_first = table.memory_bytes();
+    ASSERT_EQ(table.memory_bytes(), after_first) << "round " << round;
+    for (const Slot slot : slots) table.remove(slot);
+  }
+}
+
+TEST(RecordTable, Takes40BytesARecordBesideItsKeyAtMost) {
+  RecordTable table;
+  constexpr std::size_t kRecords = 300000;
+  for (std::uint64_t i = 0; i < kRecords; ++i) table.insert(token_of_key(IdKey(i)), IdKey(i));
+  EXPECT_LE(static_cast<double>(table.memory_bytes()) / kRecords - 8, 40.0);
 }
 
 }  // namespace

@@ -1,0 +1,72 @@
+// An array that grows without moving its elements.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+
+namespace annulus {
+
+/// Elements in chunks of kFirst, kFirst, 2 kFirst, 4 kFirst, ...: to grow is to allocate a chunk, which touches no memory, and an
+/// element stays where it is until it is popped. Access costs a shift and two loads.
+///
+/// Thread safety: one writer; operator[] const may run beside it for elements that were published to the reader (by a release and
+/// an acquire of their number, or under a lock). All else is the writer's.  A moved-from array may only be destroyed or assigned to.
+template <typename T>
+class ChunkedArray {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_default_constructible_v<T>);
+
+ public:
+  static constexpr std::size_t kFirst = 1024;
+
+  std::size_t size() const noexcept { return size_; }
+  std::size_t capacity() const noexcept { return chunks_ == 0 ? 0 : kFirst << (chunks_ - 1); }
+
+  T& operator[](std::size_t i) noexcept { return chunk_[chunk_of(i)][offset_of(i)]; }
+  const T& operator[](std::size_t i) const noexcept { return chunk_[chunk_of(i)][offset_of(i)]; }
+  T& back() noexcept { return (*this)[size_ - 1]; }
+
+  /// Makes room for `count` elements in all: growing to that size cannot throw. If it throws, nothing has changed.
+  void reserve(std::size_t count) {
+    while (capacity() < count) {
+      chunk_[chunks_] = std::make_unique_for_overwrite<T[]>(capacity() == 0 ? kFirst : capacity());
+      ++chunks_;
+    }
+  }
+  void push_back(const T& value) {
+    const T copy = value;
+    reserve(size_ + 1);
+    (*this)[size_] = copy;
+    set_size(size_ + 1);
+  }
+  void pop_back() noexcept { --size_; }
+  /// Grows with copies of `value`, or shrinks.
+  void resize(std::size_t size, T value) {
+    reserve(size);
+    for (std::size_t i = size_; i < size; ++i) (*this)[i] = value;
+    set_size(size);
+  }
+
+  /// Bytes that were ever written to: what was not is no memory of the process yet.
+  std::size_t memory_bytes() const noexcept { return touched_ * sizeof(T); }
+
+ private:
+  static std::size_t chunk_of(std::size_t i) noexcept { return static_cast<std::size_t>(std::bit_width(i / kFirst)); }
+  static std::size_t offset_of(std::size_t i) noexcept { return i < kFirst ? i : i - std::bit_floor(i); }
+  void set_size(std::size_t size) noexcept {
+    size_ = size;
+    touched_ = std::max(touched_, size);
+  }
+
+  static constexpr std::size_t kMostChunks = 40;  // more elements than memory
+
+  std::array<std::unique_ptr<T[]>, kMostChunks> chunk_;
+  std::size_t chunks_ = 0;
+  std::size_t size_ = 0;
+  std::size_t touched_ = 0;
+};
+
+}  // namespace annulus
