@@ -239,7 +239,8 @@ StagedRows VectorIndex::stage_codes(std::span<const VectorId> ids, std::span<con
     for (std::size_t i = 0; i < kept.size(); ++i) std::copy_n(codes.data() + kept[i] * bytes, bytes, gathered.data() + i * bytes);
     codes = gathered;
   }
-  alone([&] { impl_->rows.reserve(kept.size()); });
+  const VectorId greatest = *std::max_element(staged.ids_.begin(), staged.ids_.end());
+  alone([&] { impl_->rows.reserve(kept.size(), greatest); });
   impl_->store->stage_codes(staged.rows_, codes.data(), alone);
   return staged;
 }

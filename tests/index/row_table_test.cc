@@ -1,0 +1,139 @@
+#include "index/row_table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <vector>
+
+namespace annulus {
+namespace {
+
+// What a row table is by definition.
+struct Model {
+  std::map<VectorId, Row> row_of;
+  std::vector<RowState> states;
+  std::vector<Row> free;
+};
+
+void expect_equal(const RowTable& table, const Model& model) {
+  ASSERT_EQ(table.rows(), model.states.size());
+  ASSERT_EQ(table.live(), model.row_of.size());
+  ASSERT_EQ(table.dead(), static_cast<std::size_t>(std::count(model.states.begin(), model.states.end(), RowState::kDead)));
+  for (Row row = 0; row < model.states.size(); ++row) {
+    ASSERT_EQ(table.state(row), model.states[row]) << "row " << row;
+    ASSERT_EQ(table.is_live(row), model.states[row] == RowState::kLive);
+  }
+  for (const auto& [id, row] : model.row_of) {
+    ASSERT_EQ(table.find(id), row) << "id " << id;
+    ASSERT_EQ(table.id(row), id);
+  }
+  std::optional<Row> free = table.first_free();
+  for (std::size_t i = model.free.size(); i-- > 0; free = table.free_after(*free)) ASSERT_EQ(free, model.free[i]);
+  ASSERT_EQ(free, std::nullopt);
+}
+
+enum class Kind { kAppend, kReuse, kDense };
+
+void churn(Kind kind, const std::vector<VectorId>& ids, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  RowTable table;
+  Model model;
+  for (int step = 0; step < 3000; ++step) {
+    const VectorId id = ids[random() % ids.size()];
+    const auto known = model.row_of.find(id);
+    if (known == model.row_of.end() || (kind == Kind::kAppend && random() % 2 == 0)) {
+      table.reserve(1, id);
+      Row row = static_cast<Row>(model.states.size());
+      if (!model.free.empty()) {
+        row = model.free.back();
+        model.free.pop_back();
+      } else {
+        model.states.push_back(RowState::kFree);
+      }
+      table.assign(id, row);
+      if (known != model.row_of.end()) model.states[known->second] = RowState::kDead;
+      model.states[row] = RowState::kLive;
+      model.row_of[id] = row;
+    } else if (kind == Kind::kDense) {
+      table.release_swapping_last(id);
+      const Row last = static_cast<Row>(model.states.size() - 1);
+      for (auto& [other, row] : model.row_of) {
+        if (row == last) row = known->second;
+      }
+      model.row_of.erase(id);
+      model.states.pop_back();
+    } else {
+      const RowState state = kind == Kind::kReuse ? RowState::kFree : RowState::kDead;
+      table.release(id, state);
+      model.states[known->second] = state;
+      if (kind == Kind::kReuse) model.free.push_back(known->second);
+      model.row_of.erase(id);
+    }
+    ASSERT_EQ(table.find(ids[random() % ids.size()] + 1'000'000'007), std::nullopt);
+    if (step % 20 == 0) {
+      ASSERT_NO_FATAL_FAILURE(expect_equal(table, model)) << "step " << step;
+    }
+  }
+  ASSERT_NO_FATAL_FAILURE(expect_equal(table, model));
+}
+
+std::vector<VectorId> ids_by(std::size_t count, VectorId first, VectorId step) {
+  std::vector<VectorId> ids(count);
+  for (std::size_t i = 0; i < count; ++i) ids[i] = first + i * step;
+  return ids;
+}
+
+class RowTables : public ::testing::TestWithParam<Kind> {};
+
+TEST_P(RowTables, AgreeWithAModelForDenseIds) { churn(GetParam(), ids_by(300, 0, 1), 1); }
+TEST_P(RowTables, AgreeWithAModelForIdsThatAreFarApart) { churn(GetParam(), ids_by(300, 9000, 1000003), 2); }
+TEST_P(RowTables, AgreeWithAModelForIdsOf64Bits) {
+  std::vector<VectorId> ids = ids_by(200, 0, 3);
+  for (const VectorId id : ids_by(200, ~VectorId{0} - 3'000'000'000, 77)) ids.push_back(id);
+  churn(GetParam(), ids, 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, RowTables, ::testing::Values(Kind::kAppend, Kind::kReuse, Kind::kDense), [](const auto& kind) {
+  return std::string(kind.param == Kind::kAppend ? "Append" : kind.param == Kind::kReuse ? "Reuse" : "Dense");
+});
+
+TEST(RowTable, FindsIdsDenseAgainOnceThereAreMore) {
+  constexpr std::size_t kRows = 100000;
+  RowTable table;
+  for (std::size_t i = 0; i < kRows; ++i) {  // the greatest first: too far from 0 for an array at the beginning
+    table.reserve(1, kRows - 1 - i);
+    table.assign(kRows - 1 - i, static_cast<Row>(i));
+  }
+  for (std::size_t i = 0; i < kRows; ++i) ASSERT_EQ(table.find(kRows - 1 - i), static_cast<Row>(i));
+  EXPECT_LE(table.memory_bytes(), kRows * 9);
+}
+
+TEST(RowTable, TakesLessThan9BytesARowWithDenseIds) {
+  constexpr std::size_t kRows = 300000;
+  RowTable table;
+  for (std::size_t i = 0; i < kRows; ++i) {
+    table.reserve(1, i);
+    table.assign(i, static_cast<Row>(i));
+  }
+  EXPECT_LE(table.memory_bytes(), kRows * 9);
+}
+
+TEST(RowTable, RestoresFreeDeadAndLiveRows) {
+  using enum RowState;
+  const auto table = RowTable::restore({7, 0, 9, VectorId{1} << 40, 0}, {kLive, kFree, kDead, kLive, kFree});
+  ASSERT_TRUE(table);
+  EXPECT_EQ(table->find(7), Row{0});
+  EXPECT_EQ(table->find(9), std::nullopt);
+  EXPECT_EQ(table->find(VectorId{1} << 40), Row{3});
+  EXPECT_EQ(table->first_free(), Row{1});
+  EXPECT_EQ(table->free_after(1), Row{4});
+  EXPECT_EQ(table->free_after(4), std::nullopt);
+  EXPECT_EQ(table->dead(), 1U);
+  EXPECT_FALSE(RowTable::restore({7, 7}, {kLive, kLive}));
+  EXPECT_FALSE(RowTable::restore({7}, {static_cast<RowState>(3)}));
+}
+
+}  // namespace
+}  // namespace annulus
