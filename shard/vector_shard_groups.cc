@@ -44,7 +44,7 @@ bool VectorShard::regroup(const Arc& arc, Token& token, std::string& key) {
   const auto visit = [&](Slot slot) {
     if (left-- == 0) return false;
     last = slot;
-    if (!table_[slot].deleted) (primary_arcs_.contains(table_[slot].token) ? primary : secondary).push_back(slot);
+    if (!table_[slot].deleted) (primary_arcs_.contains(table_.token(slot)) ? primary : secondary).push_back(slot);
     return true;
   };
   // only writes change the table, and they wait
@@ -52,7 +52,7 @@ bool VectorShard::regroup(const Arc& arc, Token& token, std::string& key) {
   index_.move(primary, RowGroup::kPrimary, kRegroupRows);
   index_.move(secondary, RowGroup::kSecondary, kRegroupRows);
   if (last == RecordTable::kNoSlot) return false;
-  token = table_[last].token;
+  token = table_.token(last);
   key = table_[last].key;
   return !whole;
 }
