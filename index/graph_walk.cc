@@ -14,6 +14,9 @@ namespace {
 
 using Link = faiss::HNSW::storage_idx_t;
 
+// Rows met when a walk first asks itself whether its goal is within its patience.
+constexpr std::size_t kFirstLook = 64;
+
 /// Where the neighbours of `row` on `level` are kept. Empty places, -1, follow those that are filled.
 std::span<const Link> places(const faiss::HNSW& graph, Row row, int level) {
   // FAISS's neighbor_range, without a call into its library for each row of each walk
@@ -141,7 +144,8 @@ MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
   return nearest;
 }
 
-std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight) {
+std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight,
+                                          std::size_t patience) {
   scratch_.visited.clear(rows_);
   scratch_.visited.insert(start.row());
   const MetRow first{start.distance, start.row()};
@@ -154,7 +158,7 @@ std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::s
   if (scratch_.accepted.size() < scratch_.met.size()) scratch_.accepted.resize(scratch_.met.size());
   scratch_.met[0] = first;
   scratch_.accepted[0] = choice->accepts(start.row()) ? 1 : 0;
-  const std::size_t size = expand_choosing(level, ef, *choice, weight);
+  const std::size_t size = expand_choosing(level, ef, *choice, weight, patience);
   std::size_t kept = 0;
   for (std::size_t i = 0; i < size; ++i) {
     if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
@@ -198,18 +202,27 @@ std::size_t GraphWalk::expand_all(int level, std::size_t ef) {
 }
 
 /// The same where some rows are not accepted: `met` is cut behind the row with which the weights reach ef. Returns its length.
-std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight) {
+std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, std::size_t patience) {
   std::vector<MetRow>& met = scratch_.met;
   std::vector<std::uint8_t>& accepted = scratch_.accepted;
   const auto goal = static_cast<float>(ef);
   const auto weight_of = [&](std::size_t i) { return accepted[i] != 0 ? 1.0F : weight; };
   float held = weight_of(0);
   std::size_t size = 1;
+  // Each time that twice as many rows are met: whether at this rate the goal lies beyond the patience. Two rows more than were
+  // accepted make up for chance.
+  std::size_t next_look = kFirstLook;
+  const auto hopeless = [&] {
+    if (size < next_look || held >= goal) return false;
+    next_look *= 2;
+    return size > patience || goal * static_cast<float>(size) > (held + 2) * static_cast<float>(patience);
+  };
   for (std::size_t next = 0; next < size;) {
     if (met[next].expanded()) {
       ++next;
       continue;
     }
+    if (hopeless()) return 0;
     met[next].row_and_mark |= MetRow::kExpanded;
     const std::span<const Row> neighbours = gather_links<true>(met[next].row(), level);
     ++next;

@@ -291,7 +291,6 @@ class HnswStore final : public RowStore, private RowSpace {
     ScratchLease scratch;
     scratch->pool.clear();
     const bool exact = walk(search, query, rows, ef, *scratch);
-    if (scratch->pool.size() < std::min(search.k, live)) return scan(search, query, out);
     if (!exact) {
       for (Candidate& candidate : scratch->pool) candidate.distance = to_row(query, static_cast<Row>(candidate.id), *scratch);
       search.work.distances += scratch->pool.size();
@@ -315,7 +314,7 @@ class HnswStore final : public RowStore, private RowSpace {
       const AcceptedRows accepted(search);
       const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
       const float weight = search.filter == nullptr && dead < kMostDead ? kDeadRowWeight : 0.0F;
-      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight);
+      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, search.patience);
       search.work.distances += graph.distances();
       met = met.first(std::min(met.size(), most));
       for (const MetRow& row : met) scratch.pool.push_back({row.row(), row.distance});
@@ -349,20 +348,6 @@ class HnswStore final : public RowStore, private RowSpace {
   float to_row(const float* query, Row row, SearchScratch& scratch) const {
     scratch.decoded.resize(spec_.dimension);
     return distance(spec_.metric, query, vector(row, scratch.decoded.data()), spec_.dimension);
-  }
-
-  /// All live rows: for when the graph does not lead to enough of those that the filter accepts.
-  std::size_t scan(const RowSearch& search, const float* query, Candidate* out) const {
-    ScratchLease scratch;
-    ++search.work.exact_scans;
-    TopK nearest({out, search.k}, search.order);
-    for (std::size_t i = 0; i < search.rows.rows(); ++i) {
-      const Row row = static_cast<Row>(i);
-      if (!search.accepts(row)) continue;
-      nearest.push({search.rows.id(row), to_row(query, row, *scratch)});
-      ++search.work.distances;
-    }
-    return nearest.finish().size();
   }
 
   IndexSpec spec_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 
@@ -34,6 +35,7 @@ struct RowSearch {
   std::span<SharedBound> bounds;  ///< none, or one a query
   const RowTable& rows;
   SearchWork& work;
+  std::size_t patience = std::numeric_limits<std::size_t>::max();  ///< rows a walk under a filter may keep before it gives up
 
   /// Rows that are staged have numbers beyond rows.rows().
   bool accepts(Row row) const {
@@ -75,6 +77,7 @@ class RowStore {
   virtual const float* vector(Row row, float* buffer) const = 0;
 
   /// Fills `out` (n x k candidates) with the nearest accepted rows of each query, sorted, and counts[i] with how many.
+  /// A graph that does not lead to enough of them, or not soon enough (RowSearch::patience), gives fewer than there are.
   virtual void search(const RowSearch& search, Candidate* out, std::size_t* counts) const = 0;
 
   /// Whether kCandidates gives the same distances as kAnswers.

@@ -2,20 +2,30 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <vector>
 
 namespace annulus {
 
 /// Names a vector within one index. Any value; chosen by the caller.
 using VectorId = std::uint64_t;
 
+/// How a search under a filter finds its answers.
+enum class FilterMethod : std::uint8_t {
+  kByCost,  ///< through the index, or by comparing all rows that the filter accepts: what is estimated to be cheaper
+  kIndex,   ///< for measurements and tests: through the index, whatever it costs
+  kScan,    ///< for measurements and tests: all rows that the filter accepts
+};
+
 /// Overrides of the spec's defaults for one search. Values must be > 0; a family ignores what is not its own.
 struct SearchParams {
   std::optional<int> ef = {};      ///< HNSW: candidates kept; below k counts as k
-  std::optional<int> nprobe = {};  ///< IVF: lists visited; above nlist counts as nlist
+  std::optional<int> nprobe = {};  ///< IVF: lists visited; above nlist counts as nlist. Under a filter there are more, see VectorIndex
   std::optional<int> rerank = {};  ///< IVF on int8 codes: candidates whose exact distances decide; below k counts as k
+  FilterMethod filter_method = FilterMethod::kByCost;
 };
 
 /// Candidates that a search on codes keeps for the exact distances to decide, when SearchParams::rerank does not say.
@@ -33,10 +43,17 @@ struct Candidate {
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
-/// Says which ids a search may return. Called from the searching thread, for live ids, possibly more than once an id.
+/// Says which ids a search may return. Called from the searching thread, for live ids, possibly more than once an id; of some
+/// to learn what it accepts and what asking costs. What it throws reaches the caller of the search.
 class Filter {
  public:
   virtual bool accept(VectorId id) const = 0;
+
+  /// How many ids `list` gives at most; none: it has no list. No other id is accepted.
+  virtual std::optional<std::size_t> listed() const { return std::nullopt; }
+
+  /// Appends ids among which are all those that it accepts; some may not be in the index, or not be accepted.
+  virtual void list(std::vector<VectorId>& out) const { static_cast<void>(out); }
 
  protected:
   ~Filter() = default;
@@ -70,7 +87,7 @@ class SharedBound {
 /// What a search did; searches add to it.
 struct SearchWork {
   std::uint64_t distances = 0;    ///< vectors compared with a query, coarse centroids and re-ranking included
-  std::uint64_t exact_scans = 0;  ///< queries for which a graph walk fell short and all rows were scanned
+  std::uint64_t exact_scans = 0;  ///< queries answered from a scan of all rows allowed: it was cheaper, or the index fell short
 };
 
 }  // namespace annulus

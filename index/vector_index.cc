@@ -10,6 +10,7 @@
 #include "core/durable_file.h"
 #include "index/codec_impl.h"
 #include "index/distance.h"
+#include "index/filtered_search.h"
 #include "index/index_io.h"
 #include "index/row_store.h"
 #include "index/search_scratch.h"
@@ -113,16 +114,7 @@ struct VectorIndex::Impl {
       throw_size("a query of the batch", static_cast<std::size_t>(batch.queries().cols()), spec.dimension);
     }
     SearchWork done;
-    const auto run = [&](const QueryBatch& ready) {
-      store->search({ready, k, phase, filter, order, bounds, rows, done}, out.data(), counts.data());
-    };
-    if (codec == nullptr || (batch.codec() != nullptr && batch.codec()->fingerprint() == codec->fingerprint())) {
-      run(batch);
-    } else {
-      const QueryBatch own(spec, batch.queries(), batch.params(), codec);
-      done.distances += own.distances();
-      run(own);
-    }
+    search_rows({spec, parsed, codec, rows, *store}, {batch, k, phase, filter, order, bounds, rows, done}, out.data(), counts.data());
     if (work != nullptr) {
       work->distances += done.distances;
       work->exact_scans += done.exact_scans;

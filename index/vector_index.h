@@ -42,7 +42,11 @@ class StagedRows {
 /// (index/distance.h) between the query and the stored vector, decoded if the index is lossy.
 /// Flat answers are exact. HNSW answers are approximate, and complete: min(k, accepted live rows) candidates; erased and
 /// overwritten rows stay in the graph, are walked, and are never returned or counted. IVF answers are short when the visited
-/// lists hold fewer than k accepted rows.
+/// lists hold fewer than k rows.
+///
+/// Under a filter a search goes through the index, or compares all accepted rows, exactly, whichever is estimated to be cheaper:
+/// what the filter accepts and what asking it costs are found out from a few rows once a batch. An IVF visits more lists the less
+/// the filter accepts, so that recall stays; where the index leads to fewer than k accepted rows, the rows are compared after all.
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
 /// Thread safety: const calls from any threads at once; `stage` beside const calls; other calls exclude all else. FAISS runs in

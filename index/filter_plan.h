@@ -1,0 +1,57 @@
+// Internal: whether a search under a filter goes through the index, or compares all rows that the filter accepts.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <optional>
+
+#include "index/index_spec.h"
+#include "index/search_types.h"
+
+namespace annulus {
+
+/// What is known of a filter before the search.
+struct FilterFacts {
+  double selectivity = 1;            ///< part of the live rows that it accepts, 0 to 1
+  double accept_ns = 0;              ///< asking it once, where rows are asked about in their order
+  std::optional<std::size_t> listed = {};  ///< Filter::listed
+};
+
+/// What is known of the index.
+struct IndexFacts {
+  IndexFamily family = IndexFamily::kFlat;
+  bool coded = false;         ///< it searches by int8 codes
+  std::size_t dimension = 1;
+  std::size_t rows = 0;       ///< dead ones too
+  std::size_t live = 0;
+  std::size_t nlist = 1;      ///< IVF
+};
+
+/// What is asked. `ef` and `nprobe` are those of a search without a filter.
+struct SearchFacts {
+  std::size_t queries = 1;
+  std::size_t k = 1;
+  std::size_t ef = 1;
+  std::size_t nprobe = 1;
+};
+
+struct FilterPlan {
+  bool scan = false;      ///< compare the accepted rows, not the index's
+  bool by_list = false;   ///< where the accepted rows are needed, the filter's list gives them, not questions about all rows
+  std::size_t nprobe = 1; ///< IVF: lists to visit, so that recall is what it is without the filter
+  /// HNSW: rows that a walk may meet before the scan would have been cheaper.
+  std::size_t patience = std::numeric_limits<std::size_t>::max();
+  double index_ns = 0;    ///< estimates for all queries
+  double scan_ns = 0;
+};
+
+/// The cheaper way by estimate; `method` overrules. Pure. The costs of single steps are constants, measured on one machine: what
+/// counts is how they compare, which the dimension and the cost of the filter decide, which are given.
+FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search,
+                       FilterMethod method = FilterMethod::kByCost);
+
+/// Part of an IVF's `nlist` lists that are visited for one of `nprobe` without a filter: the k nearest of the rows accepted
+/// lie as far apart as the k / selectivity nearest of all.
+std::size_t lists_for(double selectivity, std::size_t nprobe, std::size_t nlist) noexcept;
+
+}  // namespace annulus
