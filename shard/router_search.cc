@@ -14,7 +14,8 @@ namespace annulus {
 namespace {
 
 // Queries that one task of the grid answers: enough to pay for its start, few enough to spread. Lists are read once for all
-// queries of a block that visit them: there the more, the better, as long as every thread has a block.
+// queries of a block that visit them, and a filter is asked about all rows once for them: there the more, the better, as long as
+// every thread has a block.
 constexpr std::size_t kQueryBlock = 32;
 constexpr std::size_t kMaxListQueryBlock = 1024;
 
@@ -102,7 +103,8 @@ class RouterSearch {
   }
 
   std::size_t block_of(std::size_t queries) const {
-    if (parse_spec(router_.options().index).family != IndexFamily::kIvf) return kQueryBlock;
+    const bool restricted = options_.filter != nullptr || options_.allow != nullptr || options_.deny != nullptr;
+    if (parse_spec(router_.options().index).family != IndexFamily::kIvf && !restricted) return kQueryBlock;
     const std::size_t threads = std::max<std::size_t>(1, thread_budget());
     return std::clamp((queries + threads - 1) / threads, kQueryBlock, kMaxListQueryBlock);
   }
@@ -170,6 +172,8 @@ class RouterSearch {
           {.queries = batch,
            .k = asked,
            .filter = filter_ ? &filter_ : nullptr,
+           .allow = options_.allow,
+           .deny = options_.deny,
            .groups = cover_[shard].groups,
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
@@ -318,6 +322,11 @@ void VectorRouter::search(const MatrixView& queries, std::size_t k, const Search
     if (param && *param <= 0) throw Error(ErrorCode::kInvalidArgument, "ef, nprobe and rerank must be greater than 0");
   }
   if (options.filter != nullptr && !*options.filter) throw Error(ErrorCode::kInvalidArgument, "the filter is empty; pass null for no filter");
+  for (const KeySet* set : {options.allow, options.deny}) {
+    if (set != nullptr && !set->empty() && set->kind() != options_.key_kind) {
+      throw Error(ErrorCode::kInvalidArgument, "a set of keys of another kind than this router's; make it with RouterOptions::key_kind");
+    }
+  }
   validate_vectors(queries, options_.index.dimension, options_.index.metric, "the queries");
   if (options_.index.metric == Metric::kCosine) {
     const Matrix normalised = accepted(queries, "the queries");

@@ -15,6 +15,7 @@
 #include "index/query_batch.h"
 #include "index/search_types.h"
 #include "ring/arc.h"
+#include "shard/key_set.h"
 #include "shard/record.h"
 #include "shard/row_groups.h"
 #include "core/version.h"
@@ -60,7 +61,8 @@ struct ShardStats {
   std::uint64_t distances = 0;  ///< distance computations of all searches
 };
 
-/// Which keys a search may return; called from several threads at once, while the shard is locked: it must neither block nor call
+/// Which keys a search may return; a pure function, asked about keys that are in the shard, any number of times, about some of them
+/// to learn how many it accepts and what asking costs. Called from several threads at once, while the shard is locked: it must neither block nor call
 /// the router or a shard. What it throws reaches the caller of the search.
 using KeyFilter = std::function<bool(KeyView)>;
 
@@ -101,6 +103,8 @@ struct CandidateRequest {
   const QueryBatch& queries;
   std::size_t k;                       ///< candidates a query, >= 1
   const KeyFilter* filter = nullptr;   ///< null: all keys
+  const KeySet* allow = nullptr;       ///< null: all keys; the empty set: none
+  const KeySet* deny = nullptr;        ///< null: none
   RowGroups groups = RowGroups::kAll;  ///< which rows; a shard may return others too
   std::span<SharedBound> bounds = {};  ///< none, or one a query, which all shards that are asked share (VectorIndex::candidates)
 };

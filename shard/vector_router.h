@@ -19,6 +19,7 @@
 #include "shard/cluster_control.h"
 #include "shard/cost_meter.h"
 #include "shard/fan_out.h"
+#include "shard/key_set.h"
 #include "shard/shard.h"
 #include "shard/synchroniser.h"
 
@@ -83,7 +84,11 @@ class SearchResult {
 
 struct SearchOptions {
   SearchParams params;               ///< ef, nprobe
-  const KeyFilter* filter = nullptr; ///< keys that may be returned; null: all. Called from several threads
+  /// What may be returned: keys that the filter accepts, that are in `allow` and not in `deny`; null: no such restriction. An empty
+  /// `allow` allows nothing. They must outlive the call.
+  const KeyFilter* filter = nullptr; ///< called from several threads
+  const KeySet* allow = nullptr;
+  const KeySet* deny = nullptr;
 };
 
 /// Routes upserts, erases and reads to the shards that own each key, and searches over the cheapest set of shards that holds
@@ -155,7 +160,8 @@ class VectorRouter {
   bool contains(KeyView key) const;
 
   /// The `k` nearest keys of each row of `queries` (n x d). For Flat the answer equals a search over all vectors in one index,
-  /// bit for bit. Throws Error(kInvalidArgument) for k = 0, wrong dimensions, NaN, infinity, zero vectors (cosine);
+  /// bit for bit. With a filter or key sets each shard goes through its index, or compares all rows that they let pass, whichever
+  /// it estimates to be cheaper (VectorIndex). Throws Error(kInvalidArgument) for a set of another key kind, k = 0, wrong dimensions, NaN, infinity, zero vectors (cosine);
   /// Error(kUnavailable) if no shard at all is up. A partial answer says so in `coverage`.
   SearchResult search(const MatrixView& queries, std::size_t k, const SearchOptions& options = {}) const;
   void search(const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result) const;

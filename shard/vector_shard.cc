@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "index/distance.h"
+#include "shard/slot_filter.h"
 
 namespace annulus {
 namespace {
@@ -35,16 +36,6 @@ class KeyTieOrder final : public TieOrder {
  private:
   const RecordTable& table_;
   KeyKind kind_;
-};
-
-class SlotFilter final : public Filter {
- public:
-  SlotFilter(const RecordTable& table, const KeyFilter& accept) : table_(table), accept_(accept) {}
-  bool accept(VectorId id) const override { return accept_(table_.key(static_cast<Slot>(id))); }
-
- private:
-  const RecordTable& table_;
-  const KeyFilter& accept_;
 };
 
 void check_outcomes(std::size_t records, std::size_t outcomes) {
@@ -360,12 +351,9 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
   const KeyTieOrder by_key(table_, key_kind_);
   // approximate distances decide nothing: any order of equal ones will do, and by slot is the cheapest
   const TieOrder* order = index_.candidates_are_exact() ? &by_key : nullptr;
-  if (request.filter != nullptr) {
-    const SlotFilter slots(table_, *request.filter);
-    index_.candidates(request.queries, request.k, request.groups, &slots, order, request.bounds, found, work);
-  } else {
-    index_.candidates(request.queries, request.k, request.groups, nullptr, order, request.bounds, found, work);
-  }
+  const SlotFilter slots(table_, request);
+  index_.candidates(request.queries, request.k, request.groups, SlotFilter::restricts(request) ? &slots : nullptr, order,
+                    request.bounds, found, work);
   out.bounded = found.bounded;
   for (std::size_t i = 0; i < n; ++i) {
     out.begin_query();
