@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Annulus needs from Debian's packages, and says what it installs.
 #   scripts/setup.sh               what building, testing and running needs
-#   scripts/setup.sh --sanitizers  also what the tsan preset and the coverage report need
+#   scripts/setup.sh --sanitizers  also what the tsan and fuzz presets and the coverage report need
 set -euo pipefail
 
 packages=(
@@ -16,7 +16,7 @@ packages=(
 )
 case "${1:-}" in
   "") ;;
-  --sanitizers) packages+=(clang libomp-dev gcovr clang-format clang-tidy) ;;
+  --sanitizers) packages+=(clang libclang-rt-14-dev libomp-dev gcovr clang-format clang-tidy) ;;
   *) echo "setup.sh: unknown option '$1' (known: --sanitizers)" >&2; exit 2 ;;
 esac
 

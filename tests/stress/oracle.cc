@@ -1,7 +1,10 @@
 #include "tests/stress/oracle.h"
 
 #include <algorithm>
+#include <limits>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "index/distance.h"
 
@@ -75,18 +78,27 @@ std::string Oracle::check_get(std::size_t number, const std::optional<Vector>& a
   return "get answers " + std::string(answer ? "another vector" : "absent") + ": " + describe(number, allowed);
 }
 
+std::string Oracle::check_order(std::span<const Neighbor> answer) const {
+  std::unordered_set<std::string_view> answered;
+  for (std::size_t i = 0; i < answer.size(); ++i) {
+    if (!answered.insert(answer[i].key).second) return "search answers " + answer[i].key + " twice";
+    if (i == 0) continue;
+    const float before = library_distance(answer[i - 1]);
+    const float here = library_distance(answer[i]);
+    if (before > here || (before == here && answer[i - 1].key > answer[i].key)) {
+      return "search answers out of order at " + answer[i].key;
+    }
+  }
+  return {};
+}
+
 std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from) const {
+  if (std::string wrong = check_order(answer); !wrong.empty()) return wrong;
   const auto distance_of = [&](std::size_t number, const State& state) {
     return distance(metric_, query.data(), vector_of(number, state.sequence).data(), dimension_);
   };
   std::unordered_map<std::string, float> answered;
-  for (std::size_t i = 0; i < answer.size(); ++i) {
-    if (!answered.emplace(answer[i].key, answer[i].distance).second) return "search answers " + answer[i].key + " twice";
-    if (i > 0 && (answer[i - 1].distance > answer[i].distance ||
-                  (answer[i - 1].distance == answer[i].distance && answer[i - 1].key > answer[i].key))) {
-      return "search answers out of order at " + answer[i].key;
-    }
-  }
+  for (const Neighbor& neighbor : answer) answered.emplace(neighbor.key, library_distance(neighbor));
   for (std::size_t number = 0; number < keys(); ++number) {
     const std::vector<State> allowed = states(number, from);
     const std::string name = key(number);
@@ -96,12 +108,56 @@ std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<c
       if (found != answered.end()) return state.live && distance_of(number, state) == found->second;
       if (!state.live) return true;
       if (answer.size() < k) return false;
+      const float last = library_distance(answer.back());
       const float d = distance_of(number, state);
-      return d > answer.back().distance || (d == answer.back().distance && name > answer.back().key);
+      return d > last || (d == last && name > answer.back().key);
     });
     if (!right)
       return (found != answered.end() ? "search answers a wrong state: " : "search misses a key: ") + describe(number, allowed);
   }
+  return {};
+}
+
+std::string Oracle::check_approximate_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from,
+                                             Recall& recall) const {
+  if (std::string wrong = check_order(answer); !wrong.empty()) return wrong;
+  if (answer.size() > k) return "search answers more than it was asked for";
+  std::unordered_map<std::string, float> answered;
+  for (const Neighbor& neighbor : answer) answered.emplace(neighbor.key, library_distance(neighbor));
+  std::vector<float> all;      // of each key that is there for sure, the least distance that it may have
+  std::vector<float> settled;  // of each key that has one state, and is there
+  std::vector<float> settled_answers;
+  for (std::size_t number = 0; number < keys(); ++number) {
+    const std::vector<State> allowed = states(number, from);
+    const auto found = answered.find(key(number));
+    float nearest = std::numeric_limits<float>::infinity();
+    bool right = found == answered.end();
+    for (const State& state : allowed) {
+      if (!state.live) continue;
+      const float d = distance(metric_, query.data(), vector_of(number, state.sequence).data(), dimension_);
+      nearest = std::min(nearest, d);
+      right = right || d == found->second;
+    }
+    if (!right) return "search answers a wrong state: " + describe(number, allowed);
+    const bool is_answered = found != answered.end();
+    if (is_answered) answered.erase(found);
+    if (nearest == std::numeric_limits<float>::infinity()) continue;
+    all.push_back(nearest);
+    if (allowed.size() > 1) continue;
+    settled.push_back(nearest);
+    if (is_answered) settled_answers.push_back(nearest);
+  }
+  if (!answered.empty()) return "search answers a key that was never written: " + answered.begin()->first;
+  if (all.empty()) return {};
+  // with every doubtful key as near as it may be, what is nearer than the k-th belongs into every exact answer
+  const std::size_t last = std::min(k, all.size()) - 1;
+  std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(last), all.end());
+  const float radius = all[last];
+  const auto within = [&](const std::vector<float>& distances) {
+    return static_cast<std::size_t>(std::count_if(distances.begin(), distances.end(), [&](float d) { return d < radius; }));
+  };
+  recall.wanted += within(settled);
+  recall.found += within(settled_answers);
   return {};
 }
 

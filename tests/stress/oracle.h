@@ -44,6 +44,16 @@ class Oracle {
   /// are in order, and no key is missing that must be nearer than the last.
   std::string check_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from) const;
 
+  /// How much of what an exact search must answer, an approximate one did.
+  struct Recall {
+    std::size_t wanted = 0;
+    std::size_t found = 0;
+  };
+  /// check_search for indexes that may miss keys: what is missing is no error, and is counted in `recall`. Only keys count that no
+  /// write overlaps, and that are nearer than the last of an exact answer, where ties are.
+  std::string check_approximate_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from,
+                                       Recall& recall) const;
+
  private:
   struct Write {
     std::uint64_t sequence;
@@ -63,6 +73,10 @@ class Oracle {
 
   // The states that a read from `from` until now may see of a key.
   std::vector<State> states(std::size_t number, Tick from) const;
+  // The library's distance of what a search answers, smaller is nearer.
+  float library_distance(const Neighbor& neighbor) const { return metric_ == Metric::kL2 ? neighbor.distance : -neighbor.distance; }
+  // What is wrong with the order of an answer, whatever the states.
+  std::string check_order(std::span<const Neighbor> answer) const;
   std::string describe(std::size_t number, const std::vector<State>& states) const;
 
   std::size_t dimension_;
