@@ -25,8 +25,8 @@ class SlotFilter final : public Filter {
   /// The sets first: they are cheaper than what the caller may do, and cannot throw.
   bool accept(VectorId id) const override {
     const RecordTable::Record& record = table_[static_cast<Slot>(id)];
-    if (allow_ != nullptr && !allow_->contains(record.token, record.key)) return false;
-    if (deny_ != nullptr && deny_->contains(record.token, record.key)) return false;
+    if (allow_ != nullptr && !allow_->contains(table_.token(static_cast<Slot>(id)), record.key)) return false;
+    if (deny_ != nullptr && deny_->contains(table_.token(static_cast<Slot>(id)), record.key)) return false;
     return filter_ == nullptr || (*filter_)(record.key);
   }
 

@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, FilteredSearch, ::testing::ValuesIn(every_kind()
 
 TEST(SampledFilter, IsAboutAsSelectiveAsTheWhole) {
   RowTable rows;
-  rows.reserve(50'000);
+  rows.reserve(50'000, 50'000);
   for (Row row = 0; row < 50'000; ++row) rows.assign(row, row);
   for (const double share : {0.9, 0.5, 0.1, 0.03}) {
     const FilterBy filter([&](VectorId id) { return drawn(id * 7919, share); });
