@@ -84,7 +84,8 @@ TEST(CacheRebalancerBesideTraffic, NoReadIsOlderThanWhatWasAcknowledged) {
       testing::FaultyCacheNode& node = test.attach(joins);
       if (round % 2 == 1) node.set_down(true);
       CacheRebalancer rebalancer(test.cache, {.page_records = 16, .chunk_arcs = 16});
-      EXPECT_EQ(rebalancer.execute().outcome, ResizeOutcome::kCompleted);
+      const auto report = rebalancer.execute();
+      EXPECT_EQ(report.outcome, ResizeOutcome::kCompleted) << report.message;
       node.set_down(false);
       if (round % 3 == 2) test.cache.set_weight("n0", 1.0 + round);
       test.cache.detach_node(joins);
