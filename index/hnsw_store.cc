@@ -152,10 +152,9 @@ class HnswStore final : public RowStore, private RowSpace {
   const faiss::Index& container() const noexcept override { return *index_; }
 
   std::size_t memory_bytes() const noexcept override {
-    const faiss::HNSW& graph = index_->hnsw;
     const std::size_t coded = codes_ ? codes_->row_bytes() : 0;
     return count_ * (storage().code_size + coded + sizeof(std::size_t) + sizeof(int)) +
-           graph.neighbors.size() * sizeof(std::int32_t);
+           links_.load(std::memory_order_relaxed) * sizeof(std::int32_t);
   }
 
   void take(const RowTable& rows, faiss::Index& loaded) {
@@ -175,6 +174,7 @@ class HnswStore final : public RowStore, private RowSpace {
     index_->ntotal = static_cast<std::int64_t>(n);
     count_ = n;
     set_entry(entry_of(index_->hnsw));
+    links_ = index_->hnsw.neighbors.size();
     if (coded_ && n != 0) {
       check_loaded(all_finite(floats(), n * spec_.dimension), "a vector is not finite");
       codes_ = encoded(n, n);
@@ -243,6 +243,7 @@ class HnswStore final : public RowStore, private RowSpace {
                               static_cast<std::size_t>(graph.cum_nneighbor_per_level[static_cast<std::size_t>(level)]));
     }
     graph.neighbors.resize(links, -1);
+    links_ = links;
     if (coded_) add_codes(before, after, vectors, alone);
   }
 
@@ -280,6 +281,7 @@ class HnswStore final : public RowStore, private RowSpace {
     graph.levels.resize(rows);
     graph.offsets.resize(rows + 1);
     graph.neighbors.resize(graph.offsets[rows]);
+    links_ = graph.neighbors.size();
   }
 
   std::size_t search_one(const RowSearch& search, const float* query, Candidate* out) const {
@@ -357,6 +359,7 @@ class HnswStore final : public RowStore, private RowSpace {
   std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 rows; points into index_
   std::atomic<std::size_t> count_{0};                            ///< rows that are linked
   std::atomic<std::uint64_t> entry_{0};
+  std::atomic<std::size_t> links_{0};  ///< places for links, for whoever asks about memory beside a write
   std::optional<Int8Rows> codes_;  ///< of float rows
   std::size_t learnt_rows_ = 0;    ///< when the scale was learnt
   std::size_t cut_ = 0;            ///< components since then that it cut
