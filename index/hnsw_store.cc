@@ -315,7 +315,7 @@ class HnswStore final : public RowStore, private RowSpace {
       const bool all = search.filter == nullptr && search.rows.dead() == 0 && search.rows.rows() == rows;
       const AcceptedRows accepted(search);
       const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
-      const float weight = search.filter == nullptr && dead < kMostDead ? kDeadRowWeight : 0.0F;
+      const float weight = search.filter == nullptr && dead < kMostDead && search.rows.rows() == rows ? kDeadRowWeight : 0.0F;
       std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, search.patience);
       search.work.distances += graph.distances();
       met = met.first(std::min(met.size(), most));
