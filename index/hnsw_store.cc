@@ -104,10 +104,11 @@ class HnswStore final : public RowStore, private RowSpace {
 
   void stage(std::span<const Row> rows, const float* vectors, const WhileAlone& alone) override {
     const std::size_t before = count_;
+    GraphEntry raised;
     try {
       add_rows(rows.size(), vectors, alone);
-      set_entry(insert_rows(index_->hnsw, *this, static_cast<Row>(before), rows.size(),
-                            static_cast<std::size_t>(spec_.ef_construction), entry()));
+      raised = insert_rows(index_->hnsw, *this, static_cast<Row>(before), rows.size(),
+                           static_cast<std::size_t>(spec_.ef_construction), entry());
     } catch (...) {
       alone([&] {
         forget_rows(index_->hnsw, before);
@@ -115,7 +116,9 @@ class HnswStore final : public RowStore, private RowSpace {
       });
       throw;
     }
+    // in this order, and searches read them in the other: none begins at a row that it does not count
     count_.store(before + rows.size(), std::memory_order_release);
+    set_entry(raised);
     index_->ntotal = static_cast<std::int64_t>(count_);
   }
 
@@ -287,12 +290,13 @@ class HnswStore final : public RowStore, private RowSpace {
   std::size_t search_one(const RowSearch& search, const float* query, Candidate* out) const {
     const std::size_t live = search.rows.live();
     if (live == 0) return 0;
+    const GraphEntry from = entry();
     const std::size_t rows = count_.load(std::memory_order_acquire);
     const std::size_t ef =
         std::min(std::max(static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef)), search.k), live);
     ScratchLease scratch;
     scratch->pool.clear();
-    const bool exact = walk(search, query, rows, ef, *scratch);
+    const bool exact = walk(search, query, from, rows, ef, *scratch);
     if (!exact) {
       for (Candidate& candidate : scratch->pool) candidate.distance = to_row(query, static_cast<Row>(candidate.id), *scratch);
       search.work.distances += scratch->pool.size();
@@ -307,11 +311,12 @@ class HnswStore final : public RowStore, private RowSpace {
 
   /// Puts the nearest accepted rows into the scratch's pool, as (row, distance), as many as exact distances are to decide about;
   /// returns whether the distances are exact already.
-  bool walk(const RowSearch& search, const float* query, std::size_t rows, std::size_t ef, SearchScratch& scratch) const {
+  bool walk(const RowSearch& search, const float* query, const GraphEntry& from, std::size_t rows, std::size_t ef,
+            SearchScratch& scratch) const {
     const std::size_t most = codes_ ? default_rerank(search.k) : ef;
     const auto go = [&](RowDistances& to_query) {
       GraphWalk graph(index_->hnsw, rows, to_query, scratch);
-      const MetRow start = graph.descend(entry(), 0);
+      const MetRow start = graph.descend(from, 0);
       const bool all = search.filter == nullptr && search.rows.dead() == 0 && search.rows.rows() == rows;
       const AcceptedRows accepted(search);
       const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
