@@ -24,10 +24,10 @@ class SlotFilter final : public Filter {
 
   /// The sets first: they are cheaper than what the caller may do, and cannot throw.
   bool accept(VectorId id) const override {
-    const RecordTable::Record& record = table_[static_cast<Slot>(id)];
-    if (allow_ != nullptr && !allow_->contains(table_.token(static_cast<Slot>(id)), record.key)) return false;
-    if (deny_ != nullptr && deny_->contains(table_.token(static_cast<Slot>(id)), record.key)) return false;
-    return filter_ == nullptr || (*filter_)(record.key);
+    const KeyView key = table_.key(static_cast<Slot>(id));
+    if (allow_ != nullptr && !allow_->contains(key)) return false;
+    if (deny_ != nullptr && deny_->contains(key)) return false;
+    return filter_ == nullptr || (*filter_)(key);
   }
 
   std::optional<std::size_t> listed() const override {

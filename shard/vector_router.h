@@ -83,7 +83,7 @@ class SearchResult {
 };
 
 struct SearchOptions {
-  SearchParams params;               ///< ef, nprobe
+  SearchParams params = {};          ///< ef, nprobe, rerank
   /// What may be returned: keys that the filter accepts, that are in `allow` and not in `deny`; null: no such restriction. An empty
   /// `allow` allows nothing. They must outlive the call.
   const KeyFilter* filter = nullptr; ///< called from several threads
