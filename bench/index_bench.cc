@@ -36,13 +36,21 @@ class IndexBench {
     answers_ = cached_answers(data_, options_.cache);
     set_thread_budget(1);
     const std::map<std::string, std::function<void()>> measure = {
-        {"hnsw_single", [&] { hnsw_single(); }},   {"hnsw_build", [&] { hnsw_build(); }},
-        {"shards_single", [&] { shards(1); }},     {"shards_batch", [&] { shards(kBatch); }},
-        {"one_shard_batch", [&] { one_shard_batch(); }}, {"sharding_tax", [&] { sharding_tax(); }},
-        {"replicas", [&] { replicas(); }},         {"erased", [&] { erased(); }},
-        {"beside_upserts", [&] { beside_upserts(); }}, {"bulk_erase", [&] { rows_.push_back(bulk_erase_row(data_)); }},
+        {"hnsw_single", [&] { hnsw_single(); }},
+        {"hnsw_build", [&] { hnsw_build(); }},
+        {"shards_single", [&] { shards(1); }},
+        {"shards_batch", [&] { shards(kBatch); }},
+        {"one_shard_batch", [&] { one_shard_batch(); }},
+        {"sharding_tax", [&] { sharding_tax(); }},
+        {"replicas", [&] { replicas(); }},
+        {"erased", [&] { erased(); }},
+        {"beside_upserts", [&] { beside_upserts(); }},
+        {"bulk_erase", [&] { rows_.push_back(bulk_erase_row(data_)); }},
         {"filters", [&] { filters(); }},
-        {"memory", [&] { for (Json& row : memory_rows(data_, ivf())) rows_.push_back(std::move(row)); }},
+        {"memory",
+         [&] {
+           for (Json& row : memory_rows(data_, ivf())) rows_.push_back(std::move(row));
+         }},
     };
     for (const std::string& figure : index_bench_figures()) {
       if (!options_.only.empty() && std::find(options_.only.begin(), options_.only.end(), figure) == options_.only.end()) continue;
@@ -112,17 +120,14 @@ class IndexBench {
   }
 
   Json engine_fields(SearchEngine& engine, double recall, double qps, std::size_t batch) {
-    return {{"engine", engine.name()},
-            {"params", {{engine.setting_name(), settings_[&engine]}}},
-            {"batch", batch},
-            {"threads", 1},
-            {"recall_at_10", recall},
-            {"qps", qps}};
+    return {{"engine", engine.name()}, {"params", {{engine.setting_name(), settings_[&engine]}}},
+            {"batch", batch},          {"threads", 1},
+            {"recall_at_10", recall},  {"qps", qps}};
   }
 
   /// Ours and the baseline in turns; the row says how much faster ours is.
-  Json compared(SearchEngine& ours, double our_recall, SearchEngine& baseline, double baseline_recall, std::size_t batch, double target,
-                double wanted_recall = 0) {
+  Json compared(SearchEngine& ours, double our_recall, SearchEngine& baseline, double baseline_recall, std::size_t batch,
+                double target, double wanted_recall = 0) {
     const Versus versus = search_in_turns(ours, baseline, data_.queries, batch, options_.repetitions);
     Json row{{"figure", figure_}};
     row.update(engine_fields(ours, our_recall, versus.a_per_second, batch));
@@ -302,9 +307,9 @@ class IndexBench {
 }  // namespace
 
 const std::vector<std::string>& index_bench_figures() {
-  static const std::vector<std::string> figures = {"hnsw_single",  "hnsw_build", "shards_single",  "shards_batch", "one_shard_batch", "sharding_tax",
-                                                   "replicas",     "erased",     "beside_upserts", "bulk_erase",      "filters",
-                                                   "memory"};
+  static const std::vector<std::string> figures = {"hnsw_single",     "hnsw_build",   "shards_single", "shards_batch",
+                                                   "one_shard_batch", "sharding_tax", "replicas",      "erased",
+                                                   "beside_upserts",  "bulk_erase",   "filters",       "memory"};
   return figures;
 }
 

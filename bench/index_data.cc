@@ -33,7 +33,8 @@ void finish(IndexData& data) {
 }
 
 void shorten(Matrix& matrix, std::size_t most) {
-  if (most != 0 && static_cast<std::size_t>(matrix.rows()) > most) matrix.conservativeResize(static_cast<Eigen::Index>(most), matrix.cols());
+  if (most != 0 && static_cast<std::size_t>(matrix.rows()) > most)
+    matrix.conservativeResize(static_cast<Eigen::Index>(most), matrix.cols());
 }
 
 }  // namespace
@@ -42,8 +43,8 @@ IndexData load_index_data(const std::filesystem::path& base, const std::filesyst
                           std::size_t most_rows, std::size_t most_queries) {
   IndexData data{.name = base.filename().string(), .metric = metric, .base = read_fvecs(base), .queries = read_fvecs(queries)};
   if (data.base.cols() != data.queries.cols()) {
-    throw Error(ErrorCode::kInvalidArgument, queries.string() + " has vectors of dimension " + std::to_string(data.queries.cols()) + ", " +
-                                                 base.string() + " of " + std::to_string(data.base.cols()));
+    throw Error(ErrorCode::kInvalidArgument, queries.string() + " has vectors of dimension " + std::to_string(data.queries.cols()) +
+                                                 ", " + base.string() + " of " + std::to_string(data.base.cols()));
   }
   shorten(data.base, most_rows);
   shorten(data.queries, most_queries);
@@ -85,7 +86,8 @@ std::vector<std::uint32_t> exact_answers(const IndexData& data, std::span<const 
   for (std::size_t begin = 0; begin < ids.size(); begin += kBlock) {
     const std::size_t count = std::min(kBlock, ids.size() - begin);
     Matrix rows(static_cast<Eigen::Index>(count), data.base.cols());
-    for (std::size_t i = 0; i < count; ++i) rows.row(static_cast<Eigen::Index>(i)) = data.base.row(static_cast<Eigen::Index>(ids[begin + i]));
+    for (std::size_t i = 0; i < count; ++i)
+      rows.row(static_cast<Eigen::Index>(i)) = data.base.row(static_cast<Eigen::Index>(ids[begin + i]));
     flat.upsert(std::span(ids).subspan(begin, count), rows);
   }
   std::vector<std::uint32_t> answers(queries * kK, UINT32_MAX);
@@ -95,8 +97,8 @@ std::vector<std::uint32_t> exact_answers(const IndexData& data, std::span<const 
     const std::size_t count = std::min(kQueries, queries - begin);
     std::vector<Candidate> found(count * kK);
     std::vector<std::size_t> counts(count);
-    flat.search(data.queries.middleRows(static_cast<Eigen::Index>(begin), static_cast<Eigen::Index>(count)), kK, {}, nullptr, nullptr, found,
-                counts);
+    flat.search(data.queries.middleRows(static_cast<Eigen::Index>(begin), static_cast<Eigen::Index>(count)), kK, {}, nullptr,
+                nullptr, found, counts);
     for (std::size_t i = 0; i < count; ++i) {
       for (std::size_t j = 0; j < counts[i]; ++j) answers[(begin + i) * kK + j] = static_cast<std::uint32_t>(found[i * kK + j].id);
     }

@@ -17,8 +17,8 @@ namespace annulus::bench {
 struct IndexData {
   std::string name;
   Metric metric = Metric::kL2;
-  Matrix base;     ///< n x d; normalised for kCosine
-  Matrix queries;  ///< q x d; likewise
+  Matrix base;                    ///< n x d; normalised for kCosine
+  Matrix queries;                 ///< q x d; likewise
   std::uint64_t fingerprint = 0;  ///< of metric, base and queries
 
   std::size_t rows() const noexcept { return static_cast<std::size_t>(base.rows()); }

@@ -109,8 +109,8 @@ FaissHnsw::FaissHnsw(const IndexData& data, std::size_t shards, std::size_t thre
   std::vector<std::vector<std::int64_t>> ids(shards);
   for (std::size_t i = 0; i < data.rows(); ++i) ids[i % shards].push_back(static_cast<std::int64_t>(i));
   for (std::size_t shard = 0; shard < shards; ++shard) {
-    const std::filesystem::path file =
-        cache / ("hnsw16-" + std::to_string(data.fingerprint) + "-" + std::to_string(shard) + "of" + std::to_string(shards) + ".faiss");
+    const std::filesystem::path file = cache / ("hnsw16-" + std::to_string(data.fingerprint) + "-" + std::to_string(shard) + "of" +
+                                                std::to_string(shards) + ".faiss");
     if (!cache.empty() && std::filesystem::exists(file)) {
       std::unique_ptr<faiss::Index> read(faiss::read_index(file.c_str()));
       auto* hnsw = dynamic_cast<faiss::IndexHNSWFlat*>(read.get());

@@ -71,7 +71,8 @@ class Upserts {
       std::vector<IdKey> ids;
       for (std::size_t i = 0; i < kBlock; ++i) ids.emplace_back(next_++);
       const std::vector<KeyView> keys(ids.begin(), ids.end());
-      if (!cluster_.router().upsert(keys, data_.base.middleRows(from, kBlock)).ok()) throw Error(ErrorCode::kInternal, "an upsert failed");
+      if (!cluster_.router().upsert(keys, data_.base.middleRows(from, kBlock)).ok())
+        throw Error(ErrorCode::kInternal, "an upsert failed");
     }
     return static_cast<double>(done) / seconds_since(start);
   }
@@ -97,7 +98,8 @@ double recall_of(SearchEngine& engine, const Matrix& queries, std::span<const st
   engine.search(queries, 0, n, found.data());
   std::size_t hits = 0, wanted = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    std::set<std::uint32_t> exact(answers.begin() + static_cast<std::ptrdiff_t>(i * kK), answers.begin() + static_cast<std::ptrdiff_t>((i + 1) * kK));
+    std::set<std::uint32_t> exact(answers.begin() + static_cast<std::ptrdiff_t>(i * kK),
+                                  answers.begin() + static_cast<std::ptrdiff_t>((i + 1) * kK));
     exact.erase(UINT32_MAX);
     wanted += exact.size();
     for (std::size_t j = 0; j < kK; ++j) hits += exact.count(found[i * kK + j]);

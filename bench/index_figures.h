@@ -21,7 +21,7 @@ double recall_of(SearchEngine& engine, const Matrix& queries, std::span<const st
 struct Versus {
   double a_per_second = 0;  ///< median over the rounds
   double b_per_second = 0;
-  double ratio = 0;         ///< a's speed over b's of the same round: median, least, greatest
+  double ratio = 0;  ///< a's speed over b's of the same round: median, least, greatest
   double least = 0;
   double greatest = 0;
 };

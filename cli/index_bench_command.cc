@@ -31,7 +31,8 @@ std::string figure_text(const Json& of) {
   if (of.contains("p99_us")) return fmt::format("p99 {:.0f} us", of["p99_us"].get<double>());
   if (of.contains("upserts_per_second")) return fmt::format("{:.0f} upserts/s", of["upserts_per_second"].get<double>());
   if (of.contains("rows_per_second")) return fmt::format("{:.2f}M rows/s", of["rows_per_second"].get<double>() * 1e-6);
-  if (of.contains("overhead_bytes_per_record")) return fmt::format("{:.1f} B/record", of["overhead_bytes_per_record"].get<double>());
+  if (of.contains("overhead_bytes_per_record"))
+    return fmt::format("{:.1f} B/record", of["overhead_bytes_per_record"].get<double>());
   if (of.contains("distances_per_query")) return fmt::format("{:.0f} distances", of["distances_per_query"].get<double>());
   return "";
 }
@@ -108,14 +109,15 @@ void run(const std::shared_ptr<Flags>& flags) {
   };
   for (const Json& row : result.rows) {
     const Json baseline = row.value("baseline", Json::object());
-    table.add_row({row["figure"].get<std::string>(), row["engine"].get<std::string>(), params_text(row), recall(row), figure_text(row),
-                   figure_text(baseline), recall(baseline), ratio_text(row), target_text(row), row["met"].get<bool>() ? "yes" : "no"});
+    table.add_row({row["figure"].get<std::string>(), row["engine"].get<std::string>(), params_text(row), recall(row),
+                   figure_text(row), figure_text(baseline), recall(baseline), ratio_text(row), target_text(row),
+                   row["met"].get<bool>() ? "yes" : "no"});
   }
   print(table.to_string());
   print(fmt::format("\n  {}, {} x {}, {} queries; {}, {}, FAISS {}\n", result.data["name"].get<std::string>(),
                     result.data["rows"].get<std::size_t>(), result.data["dimension"].get<std::size_t>(),
-                    result.data["queries"].get<std::size_t>(), context["cpu"].get<std::string>(), context["simd"].get<std::string>(),
-                    context["faiss_version"].get<std::string>()));
+                    result.data["queries"].get<std::size_t>(), context["cpu"].get<std::string>(),
+                    context["simd"].get<std::string>(), context["faiss_version"].get<std::string>()));
 }
 
 }  // namespace
@@ -127,12 +129,18 @@ void add_bench_index(CLI::App& bench) {
   CLI::Option* queries = index.add_option("--queries", flags->queries, "Queries, as fvecs");
   base->needs(queries);
   queries->needs(base);
-  index.add_option("--metric", flags->metric, "Of the files: l2, ip or cosine")->check(CLI::IsMember({"l2", "ip", "cosine"}))->capture_default_str();
+  index.add_option("--metric", flags->metric, "Of the files: l2, ip or cosine")
+      ->check(CLI::IsMember({"l2", "ip", "cosine"}))
+      ->capture_default_str();
   index.add_option("--synthetic", flags->synthetic, "ROWSxDIMENSION clustered points, as in 1000000x128")->excludes(base);
   index.add_option("--rows", flags->options.rows, "At most so many rows of the file; 0: all")->capture_default_str();
-  index.add_option("--query-count", flags->options.query_count, "At most so many queries")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  index.add_option("--query-count", flags->options.query_count, "At most so many queries")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   index.add_option("--lists", flags->options.lists, "Lists of the IVF")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  index.add_option("--build-rows", flags->options.build_rows, "Rows of the builds that are compared")->check(CLI::PositiveNumber)->capture_default_str();
+  index.add_option("--build-rows", flags->options.build_rows, "Rows of the builds that are compared")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   index.add_option("--repetitions", flags->options.repetitions, "Rounds in which ours and the baseline take turns")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

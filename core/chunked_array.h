@@ -14,7 +14,8 @@ namespace annulus {
 /// element stays where it is until it is popped. Access costs a shift and two loads.
 ///
 /// Thread safety: one writer; operator[] const may run beside it for elements that were published to the reader (by a release and
-/// an acquire of their number, or under a lock). All else is the writer's.  A moved-from array may only be destroyed or assigned to.
+/// an acquire of their number, or under a lock). All else is the writer's.  A moved-from array may only be destroyed or assigned
+/// to.
 template <typename T>
 class ChunkedArray {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_default_constructible_v<T>);

@@ -7,18 +7,18 @@ namespace annulus {
 namespace {
 
 // Nanoseconds, measured with vectors of 100 to 1000 components on AVX-512.
-constexpr double kLookup = 120;        // one id of a filter's list: from key to row
-constexpr double kLookAtRow = 1;       // whether a row is live, where rows are passed in order
-constexpr double kMiss = 60;           // a question about a row out of order waits for memory
-constexpr double kFetch = 12;          // a vector is fetched for the scan, once for all queries, ...
-constexpr double kFetchFloat = 0.12;   // ... and for each of its floats
-constexpr double kCompare = 3;         // a fetched vector is compared with a query, ...
-constexpr double kCompareFloat = 0.05; // ... for each of its floats
-constexpr double kWalkRow = 14;        // a walk compares a row, ...
-constexpr double kWalkByte = 0.04;     // ... for each byte of what it compares
-constexpr double kListRow = 0.4;       // a list's row is compared, ...
-constexpr double kListByte = 0.012;    // ... for each byte of what is compared
-constexpr double kMoveMet = 1.0 / 40;  // a row enters the rows that were met, for each of those behind it
+constexpr double kLookup = 120;         // one id of a filter's list: from key to row
+constexpr double kLookAtRow = 1;        // whether a row is live, where rows are passed in order
+constexpr double kMiss = 60;            // a question about a row out of order waits for memory
+constexpr double kFetch = 12;           // a vector is fetched for the scan, once for all queries, ...
+constexpr double kFetchFloat = 0.12;    // ... and for each of its floats
+constexpr double kCompare = 3;          // a fetched vector is compared with a query, ...
+constexpr double kCompareFloat = 0.05;  // ... for each of its floats
+constexpr double kWalkRow = 14;         // a walk compares a row, ...
+constexpr double kWalkByte = 0.04;      // ... for each byte of what it compares
+constexpr double kListRow = 0.4;        // a list's row is compared, ...
+constexpr double kListByte = 0.012;     // ... for each byte of what is compared
+constexpr double kMoveMet = 1.0 / 40;   // a row enters the rows that were met, for each of those behind it
 
 // Rows compared for each row that a walk of a graph of 16 links keeps, and how that number falls as it keeps more.
 constexpr double kWalkFan = 42;
@@ -93,7 +93,8 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
     case IndexFamily::kIvf: {
       plan.nprobe = lists_for(selectivity, search.nprobe, index.nlist);
       // the lists visited must hold the answer, several times over
-      const double needed = kListReserve * static_cast<double>(search.k) / std::max(allowed, 1e-9) * static_cast<double>(index.nlist);
+      const double needed =
+          kListReserve * static_cast<double>(search.k) / std::max(allowed, 1e-9) * static_cast<double>(index.nlist);
       within_reach = needed <= static_cast<double>(index.nlist);
       plan.nprobe = std::max(plan.nprobe, static_cast<std::size_t>(std::min(std::ceil(needed), static_cast<double>(index.nlist))));
       plan.index_ns = queries * lists_ns(plan.nprobe, search, asked, index);
@@ -113,7 +114,9 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
     }
   }
   switch (method) {
-    case FilterMethod::kByCost: plan.scan = plan.scan_ns < plan.index_ns || (index.family != IndexFamily::kFlat && !within_reach); break;
+    case FilterMethod::kByCost:
+      plan.scan = plan.scan_ns < plan.index_ns || (index.family != IndexFamily::kFlat && !within_reach);
+      break;
     case FilterMethod::kIndex: plan.scan = false; break;
     case FilterMethod::kScan: plan.scan = true; break;
   }

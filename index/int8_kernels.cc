@@ -19,7 +19,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Rows are asked for so many places ahead of their turn.
 constexpr std::size_t kAhead = 8;
 
-HWY_INLINE void prefetch_row(const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t i, std::size_t n) {
+HWY_INLINE void prefetch_row(const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t i,
+                             std::size_t n) {
   if (i >= n) return;
   const std::uint8_t* row = base + std::size_t{rows[i]} * stride;
   for (std::size_t j = 0; j < stride; j += 64) hwy::Prefetch(row + j);
@@ -46,8 +47,8 @@ HWY_INLINE hn::Vec128<std::int32_t> fold(hn::Vec<hn::ScalableTag<std::int32_t>> 
   return hn::Add(hn::LowerHalf(quarter, eight), hn::UpperHalf(quarter, eight));
 }
 
-void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
-                     std::int32_t* out) {
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows,
+                     std::size_t n, std::int32_t* out) {
   for (std::size_t i = 0; i < kAhead; ++i) prefetch_row(base, stride, rows, i, n);
   std::size_t i = 0;
   for (; i + 4 <= n; i += 4) {
@@ -56,7 +57,8 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
     const auto b = fold(row_sums(query, base + std::size_t{rows[i + 1]} * stride, stride));
     const auto c = fold(row_sums(query, base + std::size_t{rows[i + 2]} * stride, stride));
     const auto d = fold(row_sums(query, base + std::size_t{rows[i + 3]} * stride, stride));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm_hadd_epi32(_mm_hadd_epi32(a.raw, b.raw), _mm_hadd_epi32(c.raw, d.raw)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
+                     _mm_hadd_epi32(_mm_hadd_epi32(a.raw, b.raw), _mm_hadd_epi32(c.raw, d.raw)));
   }
   const hn::ScalableTag<std::int32_t> lanes;
   for (; i < n; ++i) out[i] = hn::GetLane(hn::SumOfLanes(lanes, row_sums(query, base + std::size_t{rows[i]} * stride, stride)));
@@ -64,8 +66,8 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
 
 #elif HWY_TARGET == HWY_SCALAR
 
-void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
-                     std::int32_t* out) {
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows,
+                     std::size_t n, std::int32_t* out) {
   for (std::size_t i = 0; i < n; ++i) {
     prefetch_row(base, stride, rows, i + 1, n);
     const std::uint8_t* row = base + std::size_t{rows[i]} * stride;
@@ -77,8 +79,8 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
 
 #else  // widened to 16 bits, multiplied, and added in pairs to 32
 
-void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows, std::size_t n,
-                     std::int32_t* out) {
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows,
+                     std::size_t n, std::int32_t* out) {
   const hn::ScalableTag<std::int16_t> wide;
   const hn::Rebind<std::uint8_t, decltype(wide)> unsigned_codes;
   const hn::Rebind<std::int8_t, decltype(wide)> signed_codes;

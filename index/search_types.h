@@ -22,8 +22,9 @@ enum class FilterMethod : std::uint8_t {
 
 /// Overrides of the spec's defaults for one search. Values must be > 0; a family ignores what is not its own.
 struct SearchParams {
-  std::optional<int> ef = {};      ///< HNSW: candidates kept; below k counts as k
-  std::optional<int> nprobe = {};  ///< IVF: lists visited; above nlist counts as nlist. Under a filter there are more, see VectorIndex
+  std::optional<int> ef = {};  ///< HNSW: candidates kept; below k counts as k
+  std::optional<int> nprobe =
+      {};  ///< IVF: lists visited; above nlist counts as nlist. Under a filter there are more, see VectorIndex
   std::optional<int> rerank = {};  ///< IVF on int8 codes: candidates whose exact distances decide; below k counts as k
   FilterMethod filter_method = FilterMethod::kByCost;
 };

@@ -114,7 +114,8 @@ struct VectorIndex::Impl {
       throw_size("a query of the batch", static_cast<std::size_t>(batch.queries().cols()), spec.dimension);
     }
     SearchWork done;
-    search_rows({spec, parsed, codec, rows, *store}, {batch, k, phase, filter, order, bounds, rows, done}, out.data(), counts.data());
+    search_rows({spec, parsed, codec, rows, *store}, {batch, k, phase, filter, order, bounds, rows, done}, out.data(),
+                counts.data());
     if (work != nullptr) {
       work->distances += done.distances;
       work->exact_scans += done.exact_scans;

@@ -49,11 +49,11 @@ class StagedRows {
 /// the filter accepts, so that recall stays; where the index leads to fewer than k accepted rows, the rows are compared after all.
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
-/// Thread safety: const calls from any threads at once; `stage` beside const calls; other calls exclude all else. FAISS runs in
-/// the calling thread only.
+/// Thread safety: const calls from any threads at once; `stage` beside all of them but to_bytes, save and compacted; other calls
+/// exclude all else. FAISS runs in the calling thread only; long graph insertions take threads of the process's budget.
 /// Errors: bad input throws Error(kInvalidArgument) before anything changes; Error(kFailedPrecondition) while an index that
 /// needs a codec has none; Error(kInternal) if FAISS fails. After bad_alloc in a mutation, discard the index.
-/// Searches keep scratch memory per thread: about 2 bytes a row of the largest HNSW searched.
+/// Searches keep scratch memory per thread: about a bit a row of the largest HNSW searched.
 class VectorIndex {
  public:
   /// An empty index. With a codec as attach_codec. Throws as parse_spec.

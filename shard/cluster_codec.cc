@@ -40,7 +40,8 @@ std::string_view to_string(TrainingStage stage) noexcept {
   return "unknown";
 }
 
-ClusterCodec::ClusterCodec(const IndexSpec& spec, std::size_t replicas, std::optional<std::size_t> train_at, ClusterControl& control)
+ClusterCodec::ClusterCodec(const IndexSpec& spec, std::size_t replicas, std::optional<std::size_t> train_at,
+                           ClusterControl& control)
     : spec_(spec),
       replicas_(replicas),
       needed_(needs_training(spec)),

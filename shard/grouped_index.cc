@@ -102,7 +102,9 @@ void GroupedIndex::move(std::span<const VectorId> ids, RowGroup to, std::size_t 
   }
 }
 
-std::size_t GroupedIndex::size() const noexcept { return primary_.current().size() + (secondary_ ? secondary_->current().size() : 0); }
+std::size_t GroupedIndex::size() const noexcept {
+  return primary_.current().size() + (secondary_ ? secondary_->current().size() : 0);
+}
 
 bool GroupedIndex::reconstruct(VectorId id, std::span<float> out) const {
   return primary_.current().reconstruct(id, out) || (secondary_ && secondary_->current().reconstruct(id, out));
@@ -181,8 +183,9 @@ void GroupedIndex::attach_codec(const IndexSpec& spec, const std::shared_ptr<con
       const auto& held = group->current().codec();
       if (held != nullptr && held->fingerprint() == codec->fingerprint()) continue;
       if (held != nullptr && size() != 0) {
-        throw Error(ErrorCode::kFailedPrecondition, "shard '" + shard + "' holds " + std::to_string(size()) +
-                                                        " vectors in codes of another codec; attach a codec to a shard that has none");
+        throw Error(ErrorCode::kFailedPrecondition,
+                    "shard '" + shard + "' holds " + std::to_string(size()) +
+                        " vectors in codes of another codec; attach a codec to a shard that has none");
       }
     }
     group->rebuild(std::move(trained));

@@ -23,7 +23,8 @@ KeySet::KeySet(std::span<const KeyView> keys, KeyKind kind) : kind_(kind) {
   }
   std::sort(hashed.begin(), hashed.end(),
             [](const Hashed& a, const Hashed& b) { return a.token != b.token ? a.token < b.token : a.key < b.key; });
-  hashed.erase(std::unique(hashed.begin(), hashed.end(), [](const Hashed& a, const Hashed& b) { return a.key == b.key; }), hashed.end());
+  hashed.erase(std::unique(hashed.begin(), hashed.end(), [](const Hashed& a, const Hashed& b) { return a.key == b.key; }),
+               hashed.end());
   if (hashed.empty()) return;
   entries_.reserve(hashed.size());
   places_.assign(std::bit_ceil(2 * hashed.size()), kNone);

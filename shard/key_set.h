@@ -50,8 +50,9 @@ class KeySet {
 
   KeyKind kind_ = KeyKind::kBytes;
   std::string bytes_;
-  std::vector<Entry> entries_;         // by token
-  std::vector<std::uint32_t> places_;  // a power of two, at least twice as many as entries: their numbers, from the token's low bits on
+  std::vector<Entry> entries_;  // by token
+  std::vector<std::uint32_t>
+      places_;  // a power of two, at least twice as many as entries: their numbers, from the token's low bits on
 };
 
 }  // namespace annulus
