@@ -60,9 +60,23 @@ class IvfStore final : public RowStore {
     std::copy_n(lists_.code_of(row), lists_.code_bytes(), code + sizeof list);
   }
 
+  void check_code(std::size_t number, const std::uint8_t* code) const override {
+    std::uint32_t list;
+    std::memcpy(&list, code, sizeof list);
+    if (list >= parsed_.nlist) {
+      throw Error(ErrorCode::kInvalidArgument, "code " + std::to_string(number) + " is of list " + std::to_string(list) +
+                                                   ", expected one of " + std::to_string(parsed_.nlist));
+    }
+    if (parsed_.coding != Coding::kFloat) return;
+    thread_local std::vector<float> vector;
+    vector.resize(spec_.dimension);
+    std::memcpy(vector.data(), code + sizeof list, lists_.code_bytes());
+    validate_vectors(map_rows(vector.data(), 1, spec_.dimension), spec_.dimension, spec_.metric,
+                     ("code " + std::to_string(number)).c_str());
+  }
+
   void stage_codes(std::span<const Row> rows, const std::uint8_t* codes, const WhileAlone& alone) override {
     abandon();
-    for (std::size_t i = 0; i < rows.size(); ++i) check_code(i, codes + i * code_bytes());
     staged_.lists.resize(rows.size());
     staged_.codes.resize(rows.size() * lists_.code_bytes());
     for (std::size_t i = 0; i < rows.size(); ++i, codes += code_bytes()) {
@@ -141,20 +155,6 @@ class IvfStore final : public RowStore {
     std::vector<std::int32_t> norms;
     std::size_t next = 0;  ///< the row that is committed next
   };
-
-  void check_code(std::size_t number, const std::uint8_t* code) const {
-    std::uint32_t list;
-    std::memcpy(&list, code, sizeof list);
-    if (list >= parsed_.nlist) {
-      throw Error(ErrorCode::kInvalidArgument, "code " + std::to_string(number) + " is of list " + std::to_string(list) +
-                                                   ", expected one of " + std::to_string(parsed_.nlist));
-    }
-    if (parsed_.coding != Coding::kFloat) return;
-    std::vector<float> vector(spec_.dimension);
-    std::memcpy(vector.data(), code + sizeof list, lists_.code_bytes());
-    validate_vectors(map_rows(vector.data(), 1, spec_.dimension), spec_.dimension, spec_.metric,
-                     ("code " + std::to_string(number)).c_str());
-  }
 
   /// From lists and codes: int8 codes, and room.
   void finish_staging(std::span<const Row> rows, const WhileAlone& alone) {

@@ -60,7 +60,10 @@ class RowStore {
   virtual std::size_t code_bytes() const noexcept { return 0; }
   virtual void read_code(Row, std::uint8_t*) const {}
 
-  /// stage() of encoded rows. Throws Error(kInvalidArgument) for codes that are none.
+  /// Throws Error(kInvalidArgument) unless `code`, number `number` of some, can be held.
+  virtual void check_code(std::size_t number, const std::uint8_t* code) const { (void)number, (void)code; }
+
+  /// stage() of encoded rows, which were checked.
   virtual void stage_codes(std::span<const Row>, const std::uint8_t*, const WhileAlone&) {}
 
   /// The second half, for the next of the staged rows in their order; nobody else is in the store. Until then searches do not

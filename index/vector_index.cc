@@ -218,10 +218,18 @@ bool VectorIndex::read_code(VectorId id, std::span<std::uint8_t> out) const {
   return row.has_value();
 }
 
+void VectorIndex::check_codes(std::span<const std::uint8_t> codes) const {
+  impl_->require_codes();
+  const std::size_t bytes = code_bytes();
+  if (codes.size() % bytes != 0) throw_size("the last code", codes.size() % bytes, bytes);
+  for (std::size_t i = 0; i < codes.size() / bytes; ++i) impl_->store->check_code(i, codes.data() + i * bytes);
+}
+
 StagedRows VectorIndex::stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes, const WhileAlone& alone) {
   impl_->require_codes();
   const std::size_t bytes = code_bytes();
   if (codes.size() != ids.size() * bytes) throw_size("the span of codes", codes.size(), ids.size() * bytes);
+  check_codes(codes);
   StagedRows staged;
   if (ids.empty()) return staged;
   const std::vector<std::size_t> kept = last_of_each(ids);

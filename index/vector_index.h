@@ -90,12 +90,15 @@ class VectorIndex {
   void abandon(StagedRows& staged) noexcept;
 
   /// Bytes of a vector as an index of this codec holds it: the number of its list, and its code there. 0 for families that have
-  /// no lists: then the next three throw Error(kFailedPrecondition).
+  /// no lists: then the next four throw Error(kFailedPrecondition).
   std::size_t code_bytes() const noexcept;
 
   /// Writes what stage_codes of any index whose codec has the same fingerprint takes; false if there is no such id.
   /// Throws Error(kInvalidArgument) unless out.size() == code_bytes().
   bool read_code(VectorId id, std::span<std::uint8_t> out) const;
+
+  /// Throws Error(kInvalidArgument) unless an index of this codec can hold each of `codes`, code_bytes() each, and nothing more.
+  void check_codes(std::span<const std::uint8_t> codes) const;
 
   /// stage() for vectors that were encoded before: nothing is assigned to lists, and no code changes. O(d) a row.
   /// Throws Error(kInvalidArgument) unless codes.size() == ids.size() * code_bytes(), and for codes that no index can hold.

@@ -86,7 +86,7 @@ void VectorPayload::account(const CopyCounts& counts, bool lossless, PlanNode so
   report_.recopied += counts.recopied;
   report_.verified += counts.verified;
   report_.bytes += counts.bytes;
-  if (!lossless) report_.lossy_copies += counts.copied;
+  if (!lossless) report_.lossy_copies += counts.copied - counts.as_codes;
   report_.nodes[source].copied_out += counts.copied;
   // with several targets the parts are equal but for live writes: the first gets the rest
   for (const PlanNode target : targets) report_.nodes[target].copied_in += counts.copied / targets.size();

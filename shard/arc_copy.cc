@@ -27,11 +27,18 @@ CopyCounts send(std::span<const RecordView> records, Shard& target, WriteMode mo
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (outcomes[i] == WriteOutcome::kApplied) {
       ++(records[i].deleted ? counts.copied_tombstones : counts.copied);
+      counts.as_codes += records[i].code.empty() ? 0 : 1;
     } else if (outcomes[i] == WriteOutcome::kSuperseded) {
       ++counts.already_there;
     }
   }
   return counts;
+}
+
+bool same_codes(const Shard& source, std::span<const std::shared_ptr<Shard>> targets) {
+  const auto codec = [](const Shard& shard) { return at(shard, [&] { return shard.code_fingerprint(); }); };
+  const std::uint64_t given = codec(source);
+  return given != 0 && std::ranges::all_of(targets, [&](const auto& target) { return codec(*target) == given; });
 }
 
 // The records of `page` that `target` does not hold, or holds older.
@@ -110,13 +117,15 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) noexcept {
   recopied += other.recopied;
   verified += other.verified;
   missing += other.missing;
+  as_codes += other.as_codes;
   bytes += other.bytes;
   return *this;
 }
 
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                      std::size_t page_records, const PageCallback& after_page, WriteMode mode) {
-  return each_page(source, arcs, page_records, ScanContents::kVectors, after_page, [&](const RecordPage& page) {
+  const ScanContents contents = same_codes(source, targets) ? ScanContents::kCodes : ScanContents::kVectors;
+  return each_page(source, arcs, page_records, contents, after_page, [&](const RecordPage& page) {
     const std::vector<RecordView> records = page.views();
     CopyCounts counts;
     for (const auto& target : targets) {

@@ -19,7 +19,8 @@ struct CopyCounts {
   std::uint64_t recopied = 0;           ///< of those copied: found missing or old when verified
   std::uint64_t verified = 0;           ///< (live record, target) pairs found at least as new as in the source
   std::uint64_t missing = 0;            ///< pairs that verification found missing or old
-  std::uint64_t bytes = 0;              ///< of keys, versions and vectors that were sent
+  std::uint64_t as_codes = 0;           ///< of those copied: as codes, which loses nothing
+  std::uint64_t bytes = 0;              ///< of keys, versions, vectors and codes that were sent
 
   CopyCounts& operator+=(const CopyCounts& other) noexcept;
 };
@@ -38,7 +39,7 @@ class CopyError : public Error {
 using PageCallback = std::function<void(const CopyCounts&)>;
 
 /// Sends every record of `arcs` that `source` holds, tombstones too, to each of `targets`, as upserts of what is newer: safe
-/// beside live writes, and idempotent. Pages of up to `page_records`. Throws CopyError, and what `after_page` throws.
+/// beside live writes, and idempotent. Pages of up to `page_records`. As codes where all have the same codec. Throws CopyError, and what `after_page` throws.
 /// With WriteMode::kOnlyIfHeld it updates what a target still holds, and gives it nothing else.
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                      std::size_t page_records, const PageCallback& after_page = {}, WriteMode mode = WriteMode::kInsertOrUpdate);

@@ -42,18 +42,34 @@ GroupedIndex::GroupedIndex(const IndexSpec& spec, FifoMutex& writes, FairSharedM
   if (parse_spec(spec).family != IndexFamily::kHnsw) secondary_.emplace(first_index(spec), writes, rows);
 }
 
-GroupedIndex::Staged GroupedIndex::stage(std::span<const VectorId> ids, const MatrixView& vectors, std::size_t primaries) {
+// `stage(group, begin, count)` stages a part in a group.
+template <typename Stage>
+GroupedIndex::Staged GroupedIndex::stage_groups(std::size_t count, std::size_t primaries, Stage&& stage) {
   Staged staged;
-  if (primaries > 0) staged.primary = primary_.stage(ids.first(primaries), part(vectors, 0, primaries));
-  if (primaries == ids.size()) return staged;
+  if (primaries > 0) staged.primary = stage(primary_, std::size_t{0}, primaries);
+  if (primaries == count) return staged;
   try {
-    staged.secondary = secondary_->stage(ids.subspan(primaries), part(vectors, primaries, ids.size() - primaries));
+    staged.secondary = stage(*secondary_, primaries, count - primaries);
   } catch (...) {
     std::unique_lock lock(rows_);
     primary_.abandon(staged.primary);
     throw;
   }
   return staged;
+}
+
+GroupedIndex::Staged GroupedIndex::stage(std::span<const VectorId> ids, const MatrixView& vectors, std::size_t primaries) {
+  return stage_groups(ids.size(), primaries, [&](LiveIndex& group, std::size_t begin, std::size_t count) {
+    return group.stage(ids.subspan(begin, count), part(vectors, begin, count));
+  });
+}
+
+GroupedIndex::Staged GroupedIndex::stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes,
+                                               std::size_t primaries) {
+  const std::size_t bytes = code_bytes();
+  return stage_groups(ids.size(), primaries, [&](LiveIndex& group, std::size_t begin, std::size_t count) {
+    return group.stage_codes(ids.subspan(begin, count), codes.subspan(begin * bytes, count * bytes));
+  });
 }
 
 void GroupedIndex::commit(Staged& staged, std::size_t count) {
@@ -82,12 +98,8 @@ void GroupedIndex::move(std::span<const VectorId> ids, RowGroup to, std::size_t 
   std::vector<VectorId> moving;
   std::copy_if(ids.begin(), ids.end(), std::back_inserter(moving), [&](VectorId id) { return holds_elsewhere(id, to); });
   if (moving.empty()) return;
-  const std::size_t d = source.current().spec().dimension;
-  Matrix vectors(static_cast<Eigen::Index>(moving.size()), static_cast<Eigen::Index>(d));
-  for (std::size_t i = 0; i < moving.size(); ++i) {
-    source.current().reconstruct(moving[i], std::span(vectors.row(static_cast<Eigen::Index>(i)).data(), d));
-  }
-  LiveIndex::Staged staged = target.stage(moving, vectors);
+  Matrix vectors;
+  LiveIndex::Staged staged = stage_copies(moving, source, target, vectors);
   for (std::size_t begin = 0; begin < moving.size(); begin += most) {
     const std::size_t count = std::min(most, moving.size() - begin);
     std::unique_lock lock(rows_);
@@ -100,6 +112,36 @@ void GroupedIndex::move(std::span<const VectorId> ids, RowGroup to, std::size_t 
     }
     source.erase(std::span(moving).subspan(begin, count));
   }
+}
+
+// As codes where that can be, so that nothing is assigned to a list again and nothing is lost. `vectors` must outlive what is staged.
+LiveIndex::Staged GroupedIndex::stage_copies(std::span<const VectorId> ids, const LiveIndex& source, LiveIndex& target,
+                                             Matrix& vectors) const {
+  if (target.takes_codes(source.code_fingerprint())) {
+    const std::size_t bytes = source.current().code_bytes();
+    std::vector<std::uint8_t> codes(ids.size() * bytes);
+    for (std::size_t i = 0; i < ids.size(); ++i) source.current().read_code(ids[i], std::span(codes).subspan(i * bytes, bytes));
+    return target.stage_codes(ids, codes);
+  }
+  const std::size_t d = source.current().spec().dimension;
+  vectors.resize(static_cast<Eigen::Index>(ids.size()), static_cast<Eigen::Index>(d));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    source.current().reconstruct(ids[i], std::span(vectors.row(static_cast<Eigen::Index>(i)).data(), d));
+  }
+  return target.stage(ids, vectors);
+}
+
+bool GroupedIndex::takes_codes(std::uint64_t codec) const noexcept {
+  return primary_.takes_codes(codec) && (!secondary_ || secondary_->takes_codes(codec));
+}
+
+std::uint64_t GroupedIndex::code_fingerprint() const noexcept {
+  const std::uint64_t codec = primary_.code_fingerprint();
+  return !secondary_ || secondary_->code_fingerprint() == codec ? codec : 0;
+}
+
+bool GroupedIndex::read_code(VectorId id, std::span<std::uint8_t> out) const {
+  return primary_.current().read_code(id, out) || (secondary_ && secondary_->current().read_code(id, out));
 }
 
 std::size_t GroupedIndex::size() const noexcept {

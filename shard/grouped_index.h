@@ -35,6 +35,8 @@ class GroupedIndex {
   /// As LiveIndex's. The first `primaries` vectors are for the primary group, the others for the secondary one: ids that are in
   /// the other group are brought over first (`move`).
   Staged stage(std::span<const VectorId> ids, const MatrixView& vectors, std::size_t primaries);
+  /// The same for codes (VectorIndex::stage_codes); the caller has seen `takes_codes`.
+  Staged stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes, std::size_t primaries);
   void commit(Staged& staged, std::size_t count);
   void abandon(Staged& staged) noexcept;
   std::size_t erase(std::span<const VectorId> ids);
@@ -42,6 +44,14 @@ class GroupedIndex {
   /// Brings those of `ids` that are in the other group into this one, `most` under each exclusive lock. The caller holds `writes`
   /// alone, and has nothing staged. What it throws leaves each vector in one of the groups.
   void move(std::span<const VectorId> ids, RowGroup to, std::size_t most);
+
+  /// As LiveIndex's: what holds for both groups.
+  bool takes_codes(std::uint64_t codec) const noexcept;
+  std::uint64_t code_fingerprint() const noexcept;
+  /// As VectorIndex's, where code_fingerprint() is not 0.
+  std::size_t code_bytes() const noexcept { return primary_.current().code_bytes(); }
+  void check_codes(std::span<const std::uint8_t> codes) const { primary_.current().check_codes(codes); }
+  bool read_code(VectorId id, std::span<std::uint8_t> out) const;
 
   std::size_t size() const noexcept;
   bool reconstruct(VectorId id, std::span<float> out) const;
@@ -77,6 +87,9 @@ class GroupedIndex {
   bool compaction_due(double fraction, std::size_t rows) const noexcept;
 
  private:
+  template <typename Stage>
+  Staged stage_groups(std::size_t count, std::size_t primaries, Stage&& stage);
+  LiveIndex::Staged stage_copies(std::span<const VectorId> ids, const LiveIndex& source, LiveIndex& target, Matrix& vectors) const;
   bool holds_elsewhere(VectorId id, RowGroup to) const noexcept;
 
   FairSharedMutex& rows_;

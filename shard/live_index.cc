@@ -1,6 +1,7 @@
 #include "shard/live_index.h"
 
 #include <algorithm>
+#include <cassert>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -20,10 +21,7 @@ LiveIndex::LiveIndex(VectorIndex index, FifoMutex& writes, FairSharedMutex& rows
 
 LiveIndex::Staged LiveIndex::stage(std::span<const VectorId> ids, const MatrixView& vectors) {
   Staged staged;
-  staged.current = current_.stage(ids, vectors, [this](const std::function<void()>& step) {
-    std::unique_lock lock(rows_);
-    step();
-  });
+  staged.current = current_.stage(ids, vectors, alone());
   if (!next_) return staged;
   try {
     staged.next = next_->stage(ids, vectors, at_once);
@@ -33,6 +31,24 @@ LiveIndex::Staged LiveIndex::stage(std::span<const VectorId> ids, const MatrixVi
     throw;
   }
   return staged;
+}
+
+LiveIndex::Staged LiveIndex::stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes) {
+  assert(!next_);
+  return {.current = current_.stage_codes(ids, codes, alone()), .next = {}};
+}
+
+bool LiveIndex::takes_codes(std::uint64_t codec) const noexcept { return codec != 0 && !next_ && code_fingerprint() == codec; }
+
+std::uint64_t LiveIndex::code_fingerprint() const noexcept {
+  return current_.code_bytes() == 0 ? 0 : current_.codec()->fingerprint();
+}
+
+WhileAlone LiveIndex::alone() {
+  return [this](const std::function<void()>& step) {
+    std::unique_lock lock(rows_);
+    step();
+  };
 }
 
 void LiveIndex::commit(Staged& staged, std::size_t count) {

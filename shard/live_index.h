@@ -35,9 +35,16 @@ class LiveIndex {
 
   /// As VectorIndex's. The steps that need it take `rows` exclusively. What stage throws leaves the current index as it was.
   Staged stage(std::span<const VectorId> ids, const MatrixView& vectors);
+  /// As VectorIndex's; the caller has seen `takes_codes`.
+  Staged stage_codes(std::span<const VectorId> ids, std::span<const std::uint8_t> codes);
   void commit(Staged& staged, std::size_t count);
   void abandon(Staged& staged) noexcept;
   std::size_t erase(std::span<const VectorId> ids);
+
+  /// Whether rows can be written as codes of `codec`, another fingerprint or a null one being none. The caller holds `writes`.
+  bool takes_codes(std::uint64_t codec) const noexcept;
+  /// Fingerprint of the codec in whose codes the rows are held; 0 if they are not held in codes that could be moved.
+  std::uint64_t code_fingerprint() const noexcept;
 
   /// Puts `next`, which is empty, in the current one's place when it holds the same vectors. Takes `writes` for one block of
   /// vectors at a time; the caller holds no lock, and calls it from one thread at a time. What it throws leaves the current index.
@@ -47,6 +54,7 @@ class LiveIndex {
   std::size_t memory_bytes() const noexcept;
 
  private:
+  WhileAlone alone();
   void copy_block(std::span<const VectorId> ids);
 
   VectorIndex current_;

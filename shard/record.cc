@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstring>
@@ -13,28 +14,47 @@ std::uint64_t hash_vector(const float* vector, std::size_t d) noexcept { return 
 void RecordPage::clear() noexcept {
   keys_.clear();
   vectors_.clear();
+  codes_.clear();
   items_.clear();
 }
 
-void RecordPage::append_item(const RecordView& record, std::size_t vector_begin) {
-  items_.push_back({keys_.size(), static_cast<std::uint32_t>(record.key.size()), record.deleted, record.version,
-                    record.vector_hash, vector_begin});
+RecordPage::Item& RecordPage::append_item(const RecordView& record) {
+  items_.push_back({.key_begin = keys_.size(),
+                    .key_size = static_cast<std::uint32_t>(record.key.size()),
+                    .deleted = record.deleted,
+                    .version = record.version,
+                    .vector_hash = record.vector_hash,
+                    .vector_begin = kNoVector,
+                    .code_begin = 0,
+                    .code_bytes = 0,
+                    .codec = 0});
   keys_.append(record.key);
+  return items_.back();
 }
 
 void RecordPage::append(const RecordView& record) {
-  if (record.vector == nullptr) {
-    append_item(record, kNoVector);
-    return;
+  if (!record.code.empty()) {
+    std::ranges::copy(record.code, append_code(record, record.codec, record.code.size()).begin());
+  } else if (record.vector != nullptr) {
+    std::copy_n(record.vector, dimension_, append_live(record).begin());
+  } else {
+    append_item(record);
   }
-  const std::span<float> floats = append_live(record);
-  std::memcpy(floats.data(), record.vector, floats.size_bytes());
 }
 
 std::span<float> RecordPage::append_live(const RecordView& record) {
-  append_item(record, vectors_.size());
+  append_item(record).vector_begin = vectors_.size();
   vectors_.resize(vectors_.size() + dimension_);
   return std::span(vectors_).last(dimension_);
+}
+
+std::span<std::uint8_t> RecordPage::append_code(const RecordView& record, std::uint64_t codec, std::size_t bytes) {
+  Item& item = append_item(record);
+  item.code_begin = codes_.size();
+  item.code_bytes = bytes;
+  item.codec = codec;
+  codes_.resize(codes_.size() + bytes);
+  return std::span(codes_).last(bytes);
 }
 
 RecordView RecordPage::operator[](std::size_t i) const noexcept {
@@ -43,7 +63,9 @@ RecordView RecordPage::operator[](std::size_t i) const noexcept {
           .version = item.version,
           .deleted = item.deleted,
           .vector_hash = item.vector_hash,
-          .vector = item.vector_begin == kNoVector ? nullptr : vectors_.data() + item.vector_begin};
+          .vector = item.vector_begin == kNoVector ? nullptr : vectors_.data() + item.vector_begin,
+          .code = std::span(codes_).subspan(item.code_begin, item.code_bytes),
+          .codec = item.codec};
 }
 
 std::vector<RecordView> RecordPage::views() const {

@@ -50,7 +50,11 @@ struct ScanPosition {
   std::string key;
 };
 
-enum class ScanContents : std::uint8_t { kVersions, kVectors };
+enum class ScanContents : std::uint8_t {
+  kVersions,
+  kVectors,
+  kCodes,  ///< codes where the shard holds them (Shard::code_fingerprint), else vectors
+};
 
 struct ShardStats {
   std::uint64_t live = 0;        ///< records with a vector
@@ -132,6 +136,7 @@ class Shard {
   virtual void attach_codec(std::shared_ptr<const Codec> codec) = 0;
 
   /// Applies each record unless an equal or newer version of its key is held; tombstones are records too. Idempotent.
+  /// Live records come all as vectors or all as codes, of the shard's codec: else Error(kFailedPrecondition).
   /// `outcomes` has one entry a record. Validates all before it changes anything. O(records) index inserts.
   virtual void upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) = 0;
 
@@ -177,6 +182,10 @@ class Shard {
 
   /// Second phase: exact distances of some candidates, by one summation order. +infinity for a key that is gone.
   virtual void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const = 0;
+
+  /// Fingerprint of the codec by whose codes a shard takes records and gives them to a scan; 0: by none. Copies between shards
+  /// of the same fingerprint lose nothing, and nothing is encoded again.
+  virtual std::uint64_t code_fingerprint() const { return 0; }
 
   /// Whether reconstructed vectors are the accepted ones, bit for bit; otherwise a copy from this shard loses precision.
   virtual bool lossless() const = 0;

@@ -57,14 +57,36 @@ void VectorShard::attach_codec(std::shared_ptr<const Codec> codec) {
 }
 
 void VectorShard::validate(std::span<const RecordView> records) const {
+  bool vectors = false, codes = false;
   for (const RecordView& record : records) {
     validate_key(record.key, key_kind_);
     if (record.deleted) continue;
+    (record.code.empty() ? vectors : codes) = true;
+    if (vectors && codes) throw Error(ErrorCode::kInvalidArgument, "records with vectors and records with codes in one write");
+    if (codes) {
+      validate_code(record);
+      continue;
+    }
     if (record.vector == nullptr) {
       throw Error(ErrorCode::kInvalidArgument, "record '" + display_key(record.key, key_kind_) + "' is live and has no vector");
     }
     validate_vectors(map_rows(record.vector, 1, spec_.dimension), spec_.dimension, spec_.metric, "the record's vector");
   }
+}
+
+void VectorShard::validate_code(const RecordView& record) const {
+  std::shared_lock lock(mutex_);
+  const std::uint64_t codec = index_.code_fingerprint();
+  if (codec == 0 || record.codec != codec) {
+    throw Error(ErrorCode::kFailedPrecondition, "record '" + display_key(record.key, key_kind_) +
+                                                    "' is in codes that shard '" + id_ + "' does not hold; send the vector");
+  }
+  if (record.code.size() != index_.code_bytes()) {
+    throw Error(ErrorCode::kInvalidArgument, "record '" + display_key(record.key, key_kind_) + "' has a code of " +
+                                                 std::to_string(record.code.size()) + " bytes, expected " +
+                                                 std::to_string(index_.code_bytes()));
+  }
+  index_.check_codes(record.code);
 }
 
 void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) {
@@ -113,7 +135,8 @@ std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordV
     }
   }
   // Erases come last: they move rows about, and what is staged knows its rows.
-  const auto erases = std::stable_partition(changes.begin(), changes.end(), [](const Change& change) { return !change.record->deleted; });
+  const auto lives = [](const Change& change) { return !change.record->deleted; };
+  const auto erases = std::stable_partition(changes.begin(), changes.end(), lives);
   std::stable_partition(changes.begin(), erases, [](const Change& change) { return change.primary; });
   const std::vector<Slot> slots = table_.upcoming(fresh);
   auto next = slots.begin();
@@ -132,23 +155,38 @@ void VectorShard::apply_block(std::span<const RecordView> records, WriteMode mod
     ids.push_back(change.slot);
     primaries += change.primary ? 1 : 0;
   }
-  Matrix vectors(static_cast<Eigen::Index>(ids.size()), static_cast<Eigen::Index>(spec_.dimension));
-  Eigen::Index row = 0;
-  for (const Change& change : changes) {
-    if (!change.record->deleted) std::copy_n(change.record->vector, spec_.dimension, vectors.row(row++).data());
-  }
   if (!grouped_) {
     index_.move(std::span(ids).first(primaries), RowGroup::kPrimary, kCommitRows);
     index_.move(std::span(ids).subspan(primaries), RowGroup::kSecondary, kCommitRows);
   }
-  GroupedIndex::Staged staged;
-  if (!ids.empty()) staged = index_.stage(ids, vectors, primaries);
+  Matrix vectors;
+  GroupedIndex::Staged staged = stage(std::span(changes).first(ids.size()), ids, primaries, vectors);
   for (std::size_t begin = 0, end = 0; begin < changes.size(); begin = end) {
     // no erase before the last commit of staged rows: the two kinds do not mix
     const std::size_t limit = begin < ids.size() ? ids.size() : changes.size();
     end = std::min(begin + kCommitRows, limit);
     commit(std::span(changes).subspan(begin, end - begin), staged);
   }
+}
+
+// Stages the live records of `changes`, which are all vectors or all codes. `vectors` must outlive what is staged.
+GroupedIndex::Staged VectorShard::stage(std::span<const Change> changes, std::span<const VectorId> ids, std::size_t primaries,
+                                        Matrix& vectors) {
+  if (changes.empty()) return {};
+  const RecordView& first = *changes.front().record;
+  if (first.code.empty()) {
+    vectors.resize(static_cast<Eigen::Index>(ids.size()), static_cast<Eigen::Index>(spec_.dimension));
+    Eigen::Index row = 0;
+    for (const Change& change : changes) std::copy_n(change.record->vector, spec_.dimension, vectors.row(row++).data());
+    return index_.stage(ids, vectors, primaries);
+  }
+  if (!index_.takes_codes(first.codec)) {
+    throw Error(ErrorCode::kFailedPrecondition, "shard '" + id_ + "' is given another codec; send vectors");
+  }
+  std::vector<std::uint8_t> codes;
+  codes.reserve(ids.size() * first.code.size());
+  for (const Change& change : changes) codes.insert(codes.end(), change.record->code.begin(), change.record->code.end());
+  return index_.stage_codes(ids, codes, primaries);
 }
 
 // The index goes first and the table follows, so that a failure in between leaves an old version, which a repeated write replaces.
@@ -232,15 +270,18 @@ bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::s
                        RecordPage& page) const {
   if (most == 0) throw Error(ErrorCode::kInvalidArgument, "a scan of 0 records a page never ends; ask for at least 1");
   std::shared_lock lock(mutex_);
+  const std::uint64_t codec = contents == ScanContents::kCodes ? index_.code_fingerprint() : 0;
   std::size_t left = most;
   const auto visit = [&](Slot slot) {
     if (left == 0) return false;
     --left;
     const RecordView record = view_of(slot);
-    if (contents == ScanContents::kVectors && !record.deleted) {
-      require_vector(index_.reconstruct(slot, page.append_live(record)), record.key);
-    } else {
+    if (contents == ScanContents::kVersions || record.deleted) {
       page.append(record);
+    } else if (codec != 0) {
+      require_vector(index_.read_code(slot, page.append_code(record, codec, index_.code_bytes())), record.key);
+    } else {
+      require_vector(index_.reconstruct(slot, page.append_live(record)), record.key);
     }
     position.inside = true;
     position.token = table_.token(slot);
@@ -395,6 +436,11 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
     index_.distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
                      distances.subspan(begin, end - begin));
   }
+}
+
+std::uint64_t VectorShard::code_fingerprint() const {
+  std::shared_lock lock(mutex_);
+  return index_.code_fingerprint();
 }
 
 bool VectorShard::lossless() const {

@@ -47,10 +47,12 @@ class VectorShard final : public Shard {
   void candidates(const CandidateRequest& request, CandidateLists& out) const override;
   bool candidates_are_exact() const override;
   void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override;
+  std::uint64_t code_fingerprint() const override;
   bool lossless() const override;
 
  private:
   void validate(std::span<const RecordView> records) const;
+  void validate_code(const RecordView& record) const;
   /// What becomes of one key in a block of writes.
   struct Change {
     Slot slot;
@@ -61,6 +63,7 @@ class VectorShard final : public Shard {
   };
   std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
+  GroupedIndex::Staged stage(std::span<const Change> changes, std::span<const VectorId> ids, std::size_t primaries, Matrix& vectors);
   void commit(std::span<const Change> changes, GroupedIndex::Staged& staged);
   bool regroup(const Arc& arc, Token& token, std::string& key);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);

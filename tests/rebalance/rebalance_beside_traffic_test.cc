@@ -30,35 +30,43 @@ class Ledger {
   std::vector<std::atomic<std::uint64_t>> acknowledged_;
 };
 
-/// Runs `write` in one thread and `read` in two, with numbers to choose by, while `change` runs in this one.
+/// Runs `write` in one thread and `read` in two, with numbers to choose by, while `change` runs in this one. It begins when all
+/// of them are at work: on a busy machine it could be over before.
 template <typename Write, typename Read, typename Change>
 void beside(Write&& write, Read&& read, Change&& change) {
   std::atomic<bool> stop{false};
+  std::atomic<int> at_work{0};
   std::atomic<std::uint64_t> done{0};
   std::vector<std::thread> threads;
   threads.emplace_back([&] {
     std::mt19937_64 random(1);
-    for (std::uint64_t number = 1; !stop.load(); ++number, ++done) write(random(), number);
+    for (std::uint64_t number = 1; !stop.load(); ++number, ++done) {
+      write(random(), number);
+      if (number == 1) ++at_work;
+    }
   });
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&, i] {
       std::mt19937_64 random(2 + i);
-      while (!stop.load()) {
+      for (bool first = true; !stop.load(); first = false, ++done) {
         read(random());
-        ++done;
+        if (first) ++at_work;
       }
     });
   }
+  while (at_work.load() < 3) std::this_thread::yield();
+  const std::uint64_t before = done.load();
   change();
+  while (done.load() < before + 10) std::this_thread::yield();
   stop = true;
   for (std::thread& thread : threads) thread.join();
-  EXPECT_GT(done.load(), 10u);
 }
 
 TEST(CacheRebalancerBesideTraffic, NoReadIsOlderThanWhatWasAcknowledged) {
   TestCache test(3, 2);
   Ledger ledger(300);
   const auto key = [](std::size_t i) { return "k" + std::to_string(i); };
+  for (std::size_t i = 0; i < ledger.keys(); ++i) test.cache.put(key(i), "0");
   std::atomic<std::uint64_t> stale{0};
   std::atomic<std::uint64_t> found{0};
   const auto write = [&](std::uint64_t choice, std::uint64_t number) {

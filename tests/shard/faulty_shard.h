@@ -140,6 +140,7 @@ class FaultyShard final : public Shard {
   void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override {
     run(Call::kRefine, [&] { inner_->refine(queries, items, distances); });
   }
+  std::uint64_t code_fingerprint() const override { return inner_->code_fingerprint(); }
   bool lossless() const override { return inner_->lossless(); }
 
  private:

@@ -71,6 +71,15 @@ class Grouped : public ::testing::TestWithParam<const char*> {
     write({erased.begin(), erased.end()}, true);
   }
   bool exact() const { return spec.factory == "Flat"; }
+  std::map<std::string, Vector> stored() const {
+    std::map<std::string, Vector> vectors;
+    for (const auto& [key, written] : live) {
+      Vector vector(static_cast<Eigen::Index>(kDimension));
+      EXPECT_TRUE(shard.get(key, std::span(vector.data(), kDimension)).found);
+      vectors[key] = vector;
+    }
+    return vectors;
+  }
 
   // All rows are found once; the primary ones are those of `arcs`; vectors and distances are those of the group's own index.
   void expect_groups(const ArcSet& arcs) {
@@ -133,14 +142,16 @@ TEST_P(Grouped, PrimaryRowsAreThoseOfThePrimaryArcsThroughAllChanges) {
   }
 }
 
-TEST_P(Grouped, RowsThatChangeTheirGroupKeepTheirRecordsAndDigests) {
+TEST_P(Grouped, RowsThatChangeTheirGroupKeepTheirRecordsDigestsAndVectors) {
   for (int i = 0; i < 8; ++i) churn();
   const Arc whole{0, 0};
   const auto digests = shard.digest(std::span(&whole, 1));
+  const auto vectors = stored();
   for (int round = 0; round < 10; ++round) {
     shard.set_primary_arcs(random_arcs(random));
     ASSERT_EQ(shard.digest(std::span(&whole, 1)), digests);
     ASSERT_EQ(shard.stats().live, live.size());
+    ASSERT_EQ(stored(), vectors) << "codes move as they are";
   }
   const std::uint64_t dropped = shard.drop(std::span(&whole, 1));
   EXPECT_EQ(dropped, live.size());

@@ -183,7 +183,12 @@ class TestCluster {
     }
   }
   bool exact() const { return router.options().index.factory == "Flat"; }
-  bool lossless() const { return router.options().index.factory.find(',') == std::string::npos || router.options().index.factory.ends_with(",Flat"); }
+  bool lossless() const {
+    const std::string& factory = router.options().index.factory;
+    return factory.find(',') == std::string::npos || factory.ends_with(",Flat");
+  }
+  /// Whether shards hold their rows in codes that they can give each other.
+  bool moves_codes() const { return router.options().index.factory.starts_with("IVF"); }
 
   VectorRouter router;
   Oracle oracle;

@@ -213,7 +213,9 @@ TEST_P(ShardOf, ScansEveryRecordOnceAtEveryPageSize) {
     }
     std::sort(order.begin(), order.end());
     for (std::size_t most = 1; most <= model.size() + 1; ++most) {
-      for (const ScanContents contents : {ScanContents::kVersions, ScanContents::kVectors}) {
+      for (const ScanContents contents : {ScanContents::kVersions, ScanContents::kVectors, ScanContents::kCodes}) {
+        const bool codes = contents == ScanContents::kCodes && shard->code_fingerprint() != 0;
+        const bool vectors = contents != ScanContents::kVersions && !codes;
         ScanPosition position;
         std::vector<std::string> seen;
         RecordPage page(kDimension);
@@ -227,7 +229,8 @@ TEST_P(ShardOf, ScansEveryRecordOnceAtEveryPageSize) {
             const Remembered& r = model.at(seen.back());
             ASSERT_EQ(record.version, r.version);
             ASSERT_EQ(record.deleted, r.deleted);
-            ASSERT_EQ(record.vector != nullptr, contents == ScanContents::kVectors && !r.deleted);
+            ASSERT_EQ(record.vector != nullptr, vectors && !r.deleted);
+            ASSERT_EQ(!record.code.empty(), codes && !r.deleted);
             if (record.vector != nullptr && shard->lossless()) {
               ASSERT_EQ(Vector(map_rows(record.vector, 1, kDimension)), r.vector);
             }

@@ -49,6 +49,7 @@ class SwitchableShard final : public Shard {
   void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override {
     reached().refine(queries, items, distances);
   }
+  std::uint64_t code_fingerprint() const override { return inner_->code_fingerprint(); }
   bool lossless() const override { return inner_->lossless(); }
 
  private:
