@@ -73,12 +73,13 @@ void CoarseBlocks::nearest_of_some(const MatrixView& queries, std::size_t first,
                                    ListDistances precision, Candidate* out) const {
   const std::size_t kept = precision == ListDistances::kExact ? compared_exactly(most) : most;
   const auto some = queries.middleRows(static_cast<Eigen::Index>(first), static_cast<Eigen::Index>(n));
-  const EncodedQueries encoded(scale_, some);
+  const Reused<EncodedQueries> encoded;
+  encoded->encode(scale_, some);
   ScratchLease scratch;
   const std::size_t stride = (count_ + kernels::kBlockRows - 1) / kernels::kBlockRows * kernels::kBlockRows;
   std::vector<float>& rough = scratch->distances;
   rough.resize(n * stride);
-  kernels::block_distances(encoded.data(), n, blocks_.blocks(0), count_, d_, stride, rough.data());
+  kernels::block_distances(encoded->data(), n, blocks_.blocks(0), count_, d_, stride, rough.data());
   std::vector<std::uint64_t>& keys = scratch->keys;
   for (std::size_t i = 0; i < n; ++i) {
     const float* of_query = rough.data() + i * stride;

@@ -2,11 +2,12 @@
 
 namespace annulus {
 
-EncodedQueries::EncodedQueries(const Int8Scale& scale, const MatrixView& queries) {
+void EncodedQueries::encode(const Int8Scale& scale, const MatrixView& queries) {
   const auto n = static_cast<std::size_t>(queries.rows());
   const auto d = static_cast<std::size_t>(queries.cols());
   const std::size_t bytes = 4 * kernels::block_groups(d);
   codes_.assign(n * bytes, 0);
+  forms_.clear();
   forms_.reserve(n);
   for (std::size_t i = 0; i < n; ++i) {
     std::int8_t* code = codes_.data() + i * bytes;

@@ -12,12 +12,14 @@
 
 namespace annulus {
 
-/// Int8 codes of queries, as the kernels want them. Immutable, and stays where it is.
+/// Int8 codes of queries, as the kernels want them. Stays where it is; encoding others reuses the memory.
 class EncodedQueries {
  public:
-  EncodedQueries(const Int8Scale& scale, const MatrixView& queries);
+  EncodedQueries() = default;
   EncodedQueries(const EncodedQueries&) = delete;
   EncodedQueries& operator=(const EncodedQueries&) = delete;
+
+  void encode(const Int8Scale& scale, const MatrixView& queries);
 
   std::size_t size() const noexcept { return forms_.size(); }
   const kernels::BlockQuery& operator[](std::size_t i) const noexcept { return forms_[i]; }

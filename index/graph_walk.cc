@@ -146,6 +146,7 @@ MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
 
 std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight,
                                           std::size_t patience) {
+  ef = std::min(ef, rows_);  // there are no more; an ef from a file, or from a caller, may be anything
   scratch_.visited.clear(rows_);
   scratch_.visited.insert(start.row());
   const MetRow first{start.distance, start.row()};

@@ -21,45 +21,70 @@ void check_param(const char* name, const std::optional<int>& value) {
 
 }  // namespace
 
+struct QueryBatch::Parts {
+  std::vector<Candidate> lists;
+  std::vector<std::size_t> starts;
+  std::vector<std::size_t> counts;
+  std::vector<std::uint32_t> visitors;
+  std::vector<std::uint32_t> visitor_starts;
+  EncodedQueries encoded;
+};
+
+QueryBatch::Memory::Memory() = default;
+QueryBatch::Memory::~Memory() = default;
+QueryBatch::Memory::Memory(Memory&&) noexcept = default;
+QueryBatch::Memory& QueryBatch::Memory::operator=(Memory&&) noexcept = default;
+
 QueryBatch::QueryBatch(const IndexSpec& spec, const MatrixView& queries, const SearchParams& params,
-                       std::shared_ptr<const Codec> codec)
-    : queries_(queries), params_(params), codec_(std::move(codec)), starts_(size() + 1, 0) {
+                       std::shared_ptr<const Codec> codec, Memory* memory)
+    : queries_(queries), params_(params), codec_(std::move(codec)) {
   check_param("ef", params.ef);
   check_param("nprobe", params.nprobe);
   check_param("rerank", params.rerank);
   validate_vectors(queries_, spec.dimension, spec.metric, "the queries");
   if (codec_ == nullptr || codec_->impl().parsed.family != IndexFamily::kIvf) return;
+  std::unique_ptr<Parts>& made = (memory == nullptr ? own_ : *memory).parts_;
+  if (made == nullptr) made = std::make_unique<Parts>();
+  Parts& parts = *made;
   const Codec::Impl& coarse = codec_->impl();
   const std::size_t nprobe = std::min(static_cast<std::size_t>(params.nprobe.value_or(spec.nprobe)), coarse.parsed.nlist);
-  lists_.resize(size() * nprobe);
+  parts.lists.resize(size() * nprobe);
   // What codes of residuals are worth depends on the exact distance of their centroid.
   const auto precision = coarse.parsed.coding == Coding::kFloat ? ListDistances::kByCodes : ListDistances::kExact;
-  std::vector<std::size_t> counts(size());
+  parts.counts.resize(size());
+  parts.starts.assign(size() + 1, 0);
   SearchWork work;
-  coarse.nearest_lists(queries_, nprobe, precision, lists_.data(), counts.data(), work);
+  coarse.nearest_lists(queries_, nprobe, precision, parts.lists.data(), parts.counts.data(), work);
   distances_ = work.distances;
   for (std::size_t i = 0; i < size(); ++i) {
-    starts_[i + 1] = starts_[i] + counts[i];
-    if (starts_[i] != i * nprobe)
-      std::copy_n(lists_.begin() + static_cast<std::ptrdiff_t>(i * nprobe), counts[i],
-                  lists_.begin() + static_cast<std::ptrdiff_t>(starts_[i]));
+    parts.starts[i + 1] = parts.starts[i] + parts.counts[i];
+    if (parts.starts[i] == i * nprobe) continue;
+    std::copy_n(parts.lists.begin() + static_cast<std::ptrdiff_t>(i * nprobe), parts.counts[i],
+                parts.lists.begin() + static_cast<std::ptrdiff_t>(parts.starts[i]));
   }
-  sort_by_list(coarse.parsed.nlist);
-  if (coarse.row_scale && spec.search_codes == SearchCodes::kInt8)
-    encoded_ = std::make_shared<EncodedQueries>(*coarse.row_scale, queries_);
+  lists_ = parts.lists;
+  starts_ = parts.starts;
+  sort_by_list(coarse.parsed.nlist, parts);
+  if (!coarse.row_scale || spec.search_codes != SearchCodes::kInt8) return;
+  parts.encoded.encode(*coarse.row_scale, queries_);
+  encoded_ = &parts.encoded;
 }
 
-void QueryBatch::sort_by_list(std::size_t nlist) {
-  visitor_starts_.assign(nlist + 2, 0);
+void QueryBatch::sort_by_list(std::size_t nlist, Parts& parts) {
+  std::vector<std::uint32_t>& starts = parts.visitor_starts;
+  starts.assign(nlist + 2, 0);
   for (std::size_t i = 0; i < size(); ++i) {
-    for (std::size_t j = 1; j < lists(i).size(); ++j) ++visitor_starts_[lists(i)[j].id + 2];
+    for (std::size_t j = 1; j < lists(i).size(); ++j) ++starts[lists(i)[j].id + 2];
   }
-  for (std::size_t list = 2; list < visitor_starts_.size(); ++list) visitor_starts_[list] += visitor_starts_[list - 1];
-  visitors_.resize(visitor_starts_.back());
+  for (std::size_t list = 2; list < starts.size(); ++list) starts[list] += starts[list - 1];
+  parts.visitors.resize(starts.back());
   for (std::size_t i = 0; i < size(); ++i) {
-    for (std::size_t j = 1; j < lists(i).size(); ++j)
-      visitors_[visitor_starts_[lists(i)[j].id + 1]++] = static_cast<std::uint32_t>(i);
+    for (std::size_t j = 1; j < lists(i).size(); ++j) {
+      parts.visitors[starts[lists(i)[j].id + 1]++] = static_cast<std::uint32_t>(i);
+    }
   }
+  visitors_ = parts.visitors;
+  visitor_starts_ = starts;
 }
 
 }  // namespace annulus

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "core/matrix.h"
 #include "index/codec.h"
@@ -21,12 +20,28 @@ class EncodedQueries;
 ///
 /// Immutable once made; it refers to the queries, which must outlive it. Thread safety: const calls from any threads at once.
 class QueryBatch {
+  struct Parts;
+
  public:
+  /// What batches are made in, one after the other: the memory is reused.
+  class Memory {
+   public:
+    Memory();
+    ~Memory();
+    Memory(Memory&&) noexcept;
+    Memory& operator=(Memory&&) noexcept;
+
+   private:
+    friend class QueryBatch;
+    std::unique_ptr<Parts> parts_;
+  };
+
   /// `queries`: n x d floats. With a codec of an IVF the coarse assignment is made here: O(n nlist d). Without one, each index
   /// that needs it makes its own.
+  /// `memory` serves one batch at a time, and outlives it; null: the batch has its own.
   /// Throws Error(kInvalidArgument) for another dimension, NaN, infinity, a zero query under kCosine, parameters not > 0.
   QueryBatch(const IndexSpec& spec, const MatrixView& queries, const SearchParams& params = {},
-             std::shared_ptr<const Codec> codec = nullptr);
+             std::shared_ptr<const Codec> codec = nullptr, Memory* memory = nullptr);
 
   std::size_t size() const noexcept { return static_cast<std::size_t>(queries_.rows()); }
   const MatrixView& queries() const noexcept { return queries_; }
@@ -38,32 +53,33 @@ class QueryBatch {
 
   /// The lists that query i visits, nearest first, with the distances of their centroids. Empty without an IVF's codec.
   std::span<const Candidate> lists(std::size_t i) const noexcept {
-    return {lists_.data() + starts_[i], starts_[i + 1] - starts_[i]};
+    return starts_.empty() ? lists_ : lists_.subspan(starts_[i], starts_[i + 1] - starts_[i]);
   }
 
   /// The queries that visit a list, unless it is the nearest of theirs: that one they search first, by itself, so that they come
   /// to the others knowing a bound. Empty without an IVF's codec.
   std::span<const std::uint32_t> visitors(std::size_t list) const noexcept {
-    return {visitors_.data() + visitor_starts_[list], visitor_starts_[list + 1] - visitor_starts_[list]};
+    return visitors_.subspan(visitor_starts_[list], visitor_starts_[list + 1] - visitor_starts_[list]);
   }
 
   /// Distances to coarse centroids that were computed.
   std::uint64_t distances() const noexcept { return distances_; }
 
   /// Internal: the queries' int8 codes; null without a codec that has a scale, or without search codes.
-  const EncodedQueries* encoded() const noexcept { return encoded_.get(); }
+  const EncodedQueries* encoded() const noexcept { return encoded_; }
 
  private:
-  void sort_by_list(std::size_t nlist);
+  void sort_by_list(std::size_t nlist, Parts& parts);
 
   const MatrixView queries_;
   SearchParams params_;
   std::shared_ptr<const Codec> codec_;
-  std::vector<Candidate> lists_;
-  std::vector<std::size_t> starts_;
-  std::vector<std::uint32_t> visitors_;  // by list
-  std::vector<std::uint32_t> visitor_starts_;
-  std::shared_ptr<const EncodedQueries> encoded_;
+  Memory own_;  // if it was given none
+  std::span<const Candidate> lists_;
+  std::span<const std::size_t> starts_;
+  std::span<const std::uint32_t> visitors_;  // by list
+  std::span<const std::uint32_t> visitor_starts_;
+  const EncodedQueries* encoded_ = nullptr;
   std::uint64_t distances_ = 0;
 };
 

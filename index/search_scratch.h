@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "core/reused.h"
 #include "index/aligned_buffer.h"
 #include "index/row_table.h"
 #include "index/search_types.h"
@@ -69,33 +69,6 @@ struct SearchScratch {
   std::vector<std::uint64_t> keys;
 };
 
-/// Borrows a scratch of this thread's for the time of a search. A filter may search in turn, so there is a stack of them.
-class ScratchLease {
- public:
-  ScratchLease() {
-    auto& idle = idle_scratches();
-    if (idle.empty()) {
-      scratch_ = std::make_unique<SearchScratch>();
-      idle.reserve(idle.capacity() + 1);  // so that giving it back cannot throw
-    } else {
-      scratch_ = std::move(idle.back());
-      idle.pop_back();
-    }
-  }
-  ~ScratchLease() { idle_scratches().push_back(std::move(scratch_)); }
-  ScratchLease(const ScratchLease&) = delete;
-  ScratchLease& operator=(const ScratchLease&) = delete;
-
-  SearchScratch* operator->() const noexcept { return scratch_.get(); }
-  SearchScratch& operator*() const noexcept { return *scratch_; }
-
- private:
-  static std::vector<std::unique_ptr<SearchScratch>>& idle_scratches() {
-    thread_local std::vector<std::unique_ptr<SearchScratch>> idle;
-    return idle;
-  }
-
-  std::unique_ptr<SearchScratch> scratch_;
-};
+using ScratchLease = Reused<SearchScratch>;
 
 }  // namespace annulus

@@ -73,6 +73,9 @@ class TieOrder {
 /// need not return what is farther. It only falls. Thread-safe.
 class SharedBound {
  public:
+  SharedBound() = default;
+  SharedBound(const SharedBound&) noexcept {}  // a copy knows nothing: for vectors of them
+
   float get() const noexcept { return value_.load(std::memory_order_relaxed); }
 
   void lower(float distance) noexcept {

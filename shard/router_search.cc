@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/reused.h"
 #include "core/thread_budget.h"
 #include "index/distance.h"
 #include "shard/top_k_merge.h"
@@ -27,6 +28,37 @@ struct RefineFailure {
   std::exception_ptr cause;
 };
 
+/// What one search needs; the thread's next one uses it again. Lists of lists only grow, to keep what is in them.
+struct SearchMemory {
+  std::vector<char> usable;  // by member
+  Cover cover;
+  std::vector<std::uint32_t> open;               // queries that have no answer yet
+  std::vector<QueryBatch::Memory> batch_memory;  // by block
+  std::vector<std::optional<QueryBatch>> batches;
+  std::vector<SharedBound> bounds;             // by open query
+  std::vector<CandidateLists> lists;           // blocks x shards of the cover
+  std::vector<char> whole;                     // by open query: its answer has no hole
+  std::vector<std::vector<Neighbor>> answers;  // by query
+  Matrix gathered;
+};
+
+/// What merging a block needs.
+struct MergeMemory {
+  TopKMerge merger;
+  std::vector<std::vector<MergedHit>> hits;  // by query
+  std::vector<RefineItem> items;
+  std::vector<MergedHit*> places;
+  std::vector<float> exact;
+};
+
+/// A thread does not keep the memory of a search for more queries than this.
+constexpr std::size_t kMostKept = 16384;
+
+template <class T>
+void grow_to(std::vector<T>& list, std::size_t size) {
+  if (list.size() < size) list.resize(size);
+}
+
 }  // namespace
 
 /// One search under one snapshot.
@@ -36,6 +68,12 @@ class RouterSearch {
       : router_(router), queries_(queries), k_(k), options_(options), result_(result), snapshot_(router.control().pin()) {
     if (options_.filter != nullptr) filter_ = [this](KeyView key) { return passes(key); };
   }
+  ~RouterSearch() {
+    batches_.clear();  // they refer to the queries, and to the codec
+    if (static_cast<std::size_t>(queries_.rows()) > kMostKept) *memory_ = SearchMemory();
+  }
+  RouterSearch(const RouterSearch&) = delete;
+  RouterSearch& operator=(const RouterSearch&) = delete;
 
   void run() {
     const auto n = static_cast<std::size_t>(queries_.rows());
@@ -49,9 +87,10 @@ class RouterSearch {
     result_.shards_asked = cover_.size();
     // Room for what there is, not for what is asked: k may be absurd.
     result_.counts_.assign(n, 0);
-    answers_.resize(n);
+    grow_to(answers_, n);
 
-    std::vector<std::uint32_t> open(n);
+    std::vector<std::uint32_t>& open = memory_->open;
+    open.resize(n);
     for (std::uint32_t i = 0; i < n; ++i) open[i] = i;
     // An answer that may have a hole is asked again for more: this ends at the latest when the lists are not cut any more.
     bool sharing = true;
@@ -66,10 +105,6 @@ class RouterSearch {
  private:
   // For `list` of a hit whose key was erased between the two phases.
   static constexpr std::uint32_t kGone = std::numeric_limits<std::uint32_t>::max();
-
-  struct Answer {
-    std::vector<Neighbor> neighbors;
-  };
 
   void require_cover() const {
     if (!cover_.empty()) return;
@@ -104,7 +139,7 @@ class RouterSearch {
 
   std::size_t block_of(std::size_t queries) const {
     const bool restricted = options_.filter != nullptr || options_.allow != nullptr || options_.deny != nullptr;
-    if (parse_spec(router_.options().index).family != IndexFamily::kIvf && !restricted) return kQueryBlock;
+    if (router_.family_ != IndexFamily::kIvf && !restricted) return kQueryBlock;
     const std::size_t threads = std::max<std::size_t>(1, thread_budget());
     return std::clamp((queries + threads - 1) / threads, kQueryBlock, kMaxListQueryBlock);
   }
@@ -116,7 +151,7 @@ class RouterSearch {
   }
 
   void cover_without_failed() {
-    const QueryPlans plans = snapshot_->plans_with(usable_);
+    const QueryPlans plans = snapshot_->plans_with({usable_.begin(), usable_.end()});
     cover_ = plans.next();
     result_.coverage = plans.coverage();
     require_cover();
@@ -128,8 +163,8 @@ class RouterSearch {
     const MemberIndex member = cover_[shard].member;
     const ShardError error = describe_failure(snapshot_->members()[member].shard->id(), failure);
     if (callers_fault(error.code)) std::rethrow_exception(failure);
-    if (usable_[member]) result_.errors.push_back(error);
-    usable_[member] = false;
+    if (usable_[member] != 0) result_.errors.push_back(error);
+    usable_[member] = 0;
   }
 
   // Makes the blocks of open queries ready, once for all shards.
@@ -143,13 +178,14 @@ class RouterSearch {
     }
     batches_.clear();
     batches_.resize(blocks_);
+    grow_to(memory_->batch_memory, blocks_);
     const std::shared_ptr<const Codec> codec = router_.codec();
     const auto failures = fan_out(blocks_, router_.query_cost_.threads_for(open.size()), [&](std::size_t block) {
       const auto begin = static_cast<Eigen::Index>(block * block_);
       const auto rows = static_cast<Eigen::Index>(std::min(block_, open.size() - block * block_));
       batches_[block].emplace(router_.options().index,
                               all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows)),
-                              options_.params, codec);
+                              options_.params, codec, &memory_->batch_memory[block]);
     });
     for (const auto& failure : failures) {
       if (failure) std::rethrow_exception(failure);
@@ -159,11 +195,14 @@ class RouterSearch {
 
   // `sharing`: the shards share a bound for each query, where all of them search by comparable distances.
   bool ask(const std::vector<std::uint32_t>& open, std::size_t asked, bool sharing) {
-    lists_.resize(blocks_ * cover_.size());
-    const bool shared = sharing && cover_.size() > 1 && parse_spec(router_.options().index).family != IndexFamily::kHnsw;
-    std::vector<SharedBound> bounds(shared ? open.size() : 0);
+    const std::size_t tasks = blocks_ * cover_.size();
+    grow_to(lists_, tasks);
+    const bool shared = sharing && cover_.size() > 1 && router_.family_ != IndexFamily::kHnsw;
+    std::vector<SharedBound>& bounds = memory_->bounds;
+    bounds.clear();
+    bounds.resize(shared ? open.size() : 0);
     // a block's lists lie side by side, for the merge
-    const auto failures = fan_out(lists_.size(), router_.query_cost_.threads_for(open.size() * cover_.size()), [&](std::size_t task) {
+    const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), [&](std::size_t task) {
       const std::uint64_t began = thread_nanoseconds();
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
@@ -181,8 +220,8 @@ class RouterSearch {
     });
     if (filter_failure_) std::rethrow_exception(filter_failure_);
     bool answered = true;
-    for (std::size_t task = 0; task < failures.size(); ++task) {
-      if (!failures[task]) {
+    for (std::size_t task = 0; task < tasks; ++task) {
+      if (failures.empty() || !failures[task]) {
         result_.distances += lists_[(task % blocks_) * cover_.size() + task / blocks_].distances;
         continue;
       }
@@ -195,7 +234,8 @@ class RouterSearch {
   // Merges each open query; keeps open those whose answer may have a hole, or lacks exact distances of a shard that failed.
   void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
     const std::size_t wanted = candidates_wanted();
-    std::vector<char> whole(open.size(), 0);
+    std::vector<char>& whole = memory_->whole;
+    whole.assign(open.size(), 0);
     const auto failures = fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())),
                                   [&](std::size_t block) { merge_block(block, asked, wanted, open, whole); });
     bool refined = true;
@@ -218,15 +258,17 @@ class RouterSearch {
 
   void merge_block(std::size_t block, std::size_t asked, std::size_t wanted, const std::vector<std::uint32_t>& open,
                    std::vector<char>& whole) {
-    TopKMerge merger(router_.options().key_kind);
+    const Reused<MergeMemory> memory;
     const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
     const std::size_t begin = block * block_;
-    std::vector<std::vector<MergedHit>> hits(batches_[block]->size());
+    const std::size_t queries = batches_[block]->size();
+    grow_to(memory->hits, queries);
+    const auto hits = std::span(memory->hits).first(queries);
     for (std::size_t i = 0; i < hits.size(); ++i) {
-      if (merger.merge(lists, i, asked, wanted, hits[i])) whole[begin + i] = 1;
+      if (memory->merger.merge(lists, i, asked, wanted, router_.options().key_kind, hits[i])) whole[begin + i] = 1;
     }
     try {
-      refine(*batches_[block], hits);
+      refine(*batches_[block], hits, *memory);
     } catch (...) {
       std::fill_n(whole.begin() + static_cast<std::ptrdiff_t>(begin), hits.size(), char{0});
       throw;
@@ -237,10 +279,8 @@ class RouterSearch {
   }
 
   // The second phase, for shards whose first was not exact: one call a shard for all hits of the block.
-  void refine(const QueryBatch& batch, std::vector<std::vector<MergedHit>>& hits) const {
-    std::vector<RefineItem> items;
-    std::vector<MergedHit*> places;
-    std::vector<float> exact;
+  void refine(const QueryBatch& batch, std::span<std::vector<MergedHit>> hits, MergeMemory& memory) const {
+    auto& [merger, all_hits, items, places, exact] = memory;
     for (std::uint32_t list = 0; list < cover_.size(); ++list) {
       const Shard& shard = shard_of(cover_[list]);
       if (shard.candidates_are_exact()) continue;
@@ -277,7 +317,7 @@ class RouterSearch {
                                                         : compare_keys(a.key, b.key, router_.options().key_kind) < 0;
                       });
     const bool similarity = router_.options().index.metric != Metric::kL2;
-    std::vector<Neighbor>& neighbors = answers_[query].neighbors;
+    std::vector<Neighbor>& neighbors = answers_[query];
     neighbors.resize(count);
     for (std::size_t i = 0; i < neighbors.size(); ++i) {
       neighbors[i].key = hits[i].key;
@@ -287,12 +327,13 @@ class RouterSearch {
   }
 
   void write_answers() {
+    const auto answers = std::span(answers_).first(static_cast<std::size_t>(queries_.rows()));
     result_.k_ = 0;
-    for (const Answer& answer : answers_) result_.k_ = std::max(result_.k_, answer.neighbors.size());
-    result_.neighbors_.resize(answers_.size() * result_.k_);
-    for (std::size_t i = 0; i < answers_.size(); ++i) {
-      result_.counts_[i] = answers_[i].neighbors.size();
-      std::swap_ranges(answers_[i].neighbors.begin(), answers_[i].neighbors.end(),
+    for (const auto& neighbors : answers) result_.k_ = std::max(result_.k_, neighbors.size());
+    result_.neighbors_.resize(answers.size() * result_.k_);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      result_.counts_[i] = answers[i].size();
+      std::swap_ranges(answers[i].begin(), answers[i].end(),
                        result_.neighbors_.begin() + static_cast<std::ptrdiff_t>(i * result_.k_));
     }
   }
@@ -303,14 +344,15 @@ class RouterSearch {
   const SearchOptions& options_;
   SearchResult& result_;
   const SnapshotPtr snapshot_;
-  std::vector<bool> usable_;
-  Cover cover_;
+  const Reused<SearchMemory> memory_;
+  std::vector<char>& usable_ = memory_->usable;
+  Cover& cover_ = memory_->cover;
+  std::vector<std::optional<QueryBatch>>& batches_ = memory_->batches;
+  std::vector<CandidateLists>& lists_ = memory_->lists;
+  std::vector<std::vector<Neighbor>>& answers_ = memory_->answers;
+  Matrix& gathered_ = memory_->gathered;
   std::size_t block_ = 1;  // queries a block
   std::size_t blocks_ = 0;
-  std::vector<std::optional<QueryBatch>> batches_;  // by block
-  std::vector<CandidateLists> lists_;  // blocks x shards of the cover
-  std::vector<Answer> answers_;
-  Matrix gathered_;
   KeyFilter filter_;  // empty: all keys
   std::mutex filter_mutex_;
   std::exception_ptr filter_failure_;

@@ -75,7 +75,7 @@ class Write {
       cost_.learn(thread_nanoseconds() - began, share.rows.size());
     });
     for (std::size_t i = 0; i < asked.size(); ++i) {
-      if (failures[i]) shares[asked[i]].error = describe_failure(name(asked[i]), failures[i]);
+      if (!failures.empty() && failures[i]) shares[asked[i]].error = describe_failure(name(asked[i]), failures[i]);
     }
   }
 

@@ -7,12 +7,11 @@
 
 namespace annulus {
 
-bool TopKMerge::nearer(const MergedHit& a, const MergedHit& b) const noexcept {
-  return a.distance != b.distance ? a.distance < b.distance : compare_keys(a.key, b.key, kind_) < 0;
-}
-
-bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k,
+bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k, KeyKind kind,
                       std::vector<MergedHit>& hits) {
+  const auto nearer = [kind](const MergedHit& a, const MergedHit& b) {
+    return a.distance != b.distance ? a.distance < b.distance : compare_keys(a.key, b.key, kind) < 0;
+  };
   hits.clear();
   std::size_t total = 0;
   for (const CandidateLists& list : lists) total += list.of(query).size();
@@ -36,8 +35,7 @@ bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, 
     }
   }
   const std::size_t kept = std::min(k, hits.size());
-  const auto order = [this](const MergedHit& a, const MergedHit& b) { return nearer(a, b); };
-  std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(), order);
+  std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(), nearer);
   hits.resize(kept);
   if (!superseded) return true;
   // Every row that a cut list did not return is farther than the list's last entry. The answer is whole if it ends before. A

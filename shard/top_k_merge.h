@@ -23,17 +23,13 @@ struct MergedHit {
 /// k is cut; what is left is ordered by (distance, key). Keeps its scratch: one object a thread. Not thread-safe.
 class TopKMerge {
  public:
-  explicit TopKMerge(KeyKind kind) : kind_(kind) {}
-
   /// Merges lists[*].of(query), each of which was asked for `asked` candidates, into the `k` nearest (k <= asked).
   /// Returns false if the answer may have a hole: a list that was cut at `asked` lost an entry to a newer version elsewhere, so
   /// that a row behind its end could belong to the answer. Ask again, for more. O(candidates) hashing, O(k log k) order.
-  bool merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k, std::vector<MergedHit>& hits);
+  bool merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k, KeyKind kind,
+             std::vector<MergedHit>& hits);
 
  private:
-  bool nearer(const MergedHit& a, const MergedHit& b) const noexcept;
-
-  KeyKind kind_;
   std::vector<std::uint32_t> table_;  // open addressing: position in hits, plus 1
 };
 

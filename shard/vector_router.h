@@ -203,6 +203,7 @@ class VectorRouter {
   Matrix accepted(const MatrixView& vectors, const char* what) const;
 
   const RouterOptions options_;
+  const IndexFamily family_ = parse_spec(options_.index).family;
   ClusterControl control_;
   VersionClock clock_;
   mutable CostMeter query_cost_;  // of one query at one shard

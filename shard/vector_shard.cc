@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/reused.h"
 #include "index/distance.h"
 #include "shard/slot_filter.h"
 
@@ -424,7 +425,9 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
                   "an item of query " + std::to_string(item.query) + ", there are " + std::to_string(queries.rows()) + " queries");
     }
   }
-  std::vector<VectorId> ids(items.size());
+  const Reused<std::vector<VectorId>> reused;
+  std::vector<VectorId>& ids = *reused;
+  ids.resize(items.size());
   std::shared_lock lock(mutex_);
   for (std::size_t i = 0; i < items.size(); ++i) {
     const Slot hint = static_cast<Slot>(items[i].handle);

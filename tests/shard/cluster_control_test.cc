@@ -359,6 +359,7 @@ TEST(FanOut, RunsEveryTaskWhateverSomeThrow) {
     set_thread_budget(0);
   }
   EXPECT_TRUE(fan_out(0, 4, [](std::size_t) { FAIL(); }).empty());
+  EXPECT_TRUE(fan_out(9, 4, [](std::size_t) {}).empty()) << "nothing was thrown";
 }
 
 }  // namespace

@@ -40,9 +40,9 @@ using Keys = std::vector<std::string>;
 
 TEST(TopKMerge, LetsDuplicatesFallBeforeItCuts) {
   const std::vector<CandidateLists> lists = {list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 2}}, 2), list_of({{"a", {1, 0}, 1}, {"c", {1, 0}, 3}}, 2)};
-  TopKMerge merge(KeyKind::kBytes);
+  TopKMerge merge;
   std::vector<MergedHit> hits;
-  EXPECT_TRUE(merge.merge(lists, 0, 2, 2, hits));
+  EXPECT_TRUE(merge.merge(lists, 0, 2, 2, KeyKind::kBytes, hits));
   EXPECT_EQ(keys_of(hits), (Keys{"a", "b"}));
   EXPECT_EQ(hits[0].list, 0u);
 }
@@ -51,9 +51,9 @@ TEST(TopKMerge, TakesTheNewestVersionWhicheverListComesFirst) {
   const CandidateLists old = list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 2}}, 9);
   const CandidateLists fresh = list_of({{"a", {2, 0}, 5}}, 9);
   for (const auto& lists : {std::vector{old, fresh}, std::vector{fresh, old}}) {
-    TopKMerge merge(KeyKind::kBytes);
+    TopKMerge merge;
     std::vector<MergedHit> hits;
-    EXPECT_TRUE(merge.merge(lists, 0, 9, 9, hits));
+    EXPECT_TRUE(merge.merge(lists, 0, 9, 9, KeyKind::kBytes, hits));
     EXPECT_EQ(keys_of(hits), (Keys{"b", "a"}));
     EXPECT_EQ(hits[1].version.clock, 2u);
     EXPECT_EQ(hits[1].distance, 5);
@@ -63,25 +63,25 @@ TEST(TopKMerge, TakesTheNewestVersionWhicheverListComesFirst) {
 TEST(TopKMerge, OrdersEqualDistancesByKeyBytesOrIds) {
   std::vector<MergedHit> hits;
   const std::vector<CandidateLists> words = {list_of({{"b", {}, 1}}, 9), list_of({{"a", {}, 1}, {"c", {}, 1}}, 9)};
-  EXPECT_TRUE(TopKMerge(KeyKind::kBytes).merge(words, 0, 9, 2, hits));
+  EXPECT_TRUE(TopKMerge().merge(words, 0, 9, 2, KeyKind::kBytes, hits));
   EXPECT_EQ(keys_of(hits), (Keys{"a", "b"}));
 
   // 256 is 00 01 .. and 1 is 01 00 ..: bytewise 256 comes first, numerically 1
   const std::string one(KeyView(IdKey(1))), big(KeyView(IdKey(256)));
   const std::vector<CandidateLists> ids = {list_of({{big, {}, 1}}, 9, KeyKind::kId), list_of({{one, {}, 1}}, 9, KeyKind::kId)};
-  EXPECT_TRUE(TopKMerge(KeyKind::kId).merge(ids, 0, 9, 2, hits));
+  EXPECT_TRUE(TopKMerge().merge(ids, 0, 9, 2, KeyKind::kId, hits));
   EXPECT_EQ(keys_of(hits), (Keys{one, big}));
 }
 
 TEST(TopKMerge, AsksAgainWhenASupersededRowMayHideANearerOne) {
   // "x" is old and near in the first list, which was cut behind it: "b" at 2 belongs to the answer and was not sent.
   const std::vector<CandidateLists> lists = {list_of({{"x", {1, 0}, 1}, {"b", {1, 0}, 2}}, 1), list_of({{"x", {2, 0}, 9}}, 1)};
-  TopKMerge merge(KeyKind::kBytes);
+  TopKMerge merge;
   std::vector<MergedHit> hits;
-  EXPECT_FALSE(merge.merge(lists, 0, 1, 1, hits));
+  EXPECT_FALSE(merge.merge(lists, 0, 1, 1, KeyKind::kBytes, hits));
   // asked for more, it is whole
   const std::vector<CandidateLists> more = {list_of({{"x", {1, 0}, 1}, {"b", {1, 0}, 2}}, 2), list_of({{"x", {2, 0}, 9}}, 2)};
-  EXPECT_TRUE(merge.merge(more, 0, 2, 1, hits));
+  EXPECT_TRUE(merge.merge(more, 0, 2, 1, KeyKind::kBytes, hits));
   EXPECT_EQ(keys_of(hits), (Keys{"b"}));
 }
 
@@ -89,19 +89,19 @@ TEST(TopKMerge, DoesNotAskAgainWhenTheAnswerEndsBeforeTheCut) {
   // something was superseded, yet what may be hidden lies behind 7, and the answer ends at 3
   const std::vector<CandidateLists> lists = {list_of({{"x", {1, 0}, 1}, {"b", {1, 0}, 2}, {"c", {1, 0}, 7}, {"d", {1, 0}, 8}}, 3),
                                              list_of({{"x", {2, 0}, 3}}, 3)};
-  TopKMerge merge(KeyKind::kBytes);
+  TopKMerge merge;
   std::vector<MergedHit> hits;
-  EXPECT_TRUE(merge.merge(lists, 0, 3, 2, hits));
+  EXPECT_TRUE(merge.merge(lists, 0, 3, 2, KeyKind::kBytes, hits));
   EXPECT_EQ(keys_of(hits), (Keys{"b", "x"}));
 }
 
 TEST(TopKMerge, MergesNothing) {
-  TopKMerge merge(KeyKind::kBytes);
+  TopKMerge merge;
   std::vector<MergedHit> hits(3);
-  EXPECT_TRUE(merge.merge({}, 0, 5, 5, hits));
+  EXPECT_TRUE(merge.merge({}, 0, 5, 5, KeyKind::kBytes, hits));
   EXPECT_TRUE(hits.empty());
   const std::vector<CandidateLists> lists = {list_of({}, 5), list_of({}, 5)};
-  EXPECT_TRUE(merge.merge(lists, 0, 5, 5, hits));
+  EXPECT_TRUE(merge.merge(lists, 0, 5, 5, KeyKind::kBytes, hits));
   EXPECT_TRUE(hits.empty());
 }
 
@@ -140,7 +140,7 @@ TEST(TopKMerge, AgreesWithANaiveMergeAndAsksAgainExactlyWhenACutListEndsWithinTh
       }
     }
     const std::size_t k = 1 + random() % 6;
-    TopKMerge merge(KeyKind::kBytes);
+    TopKMerge merge;
     std::vector<MergedHit> hits;
     for (std::size_t asked = k;; asked *= 2) {
       std::vector<CandidateLists> lists;
@@ -153,7 +153,7 @@ TEST(TopKMerge, AgreesWithANaiveMergeAndAsksAgainExactlyWhenACutListEndsWithinTh
         const Row end{std::string(list.key(list.of(0).back())), {}, list.of(0).back().distance};
         cut_within |= expected.size() < k || nearer(end, expected.back(), KeyKind::kBytes);
       }
-      const bool whole = merge.merge(lists, 0, asked, k, hits);
+      const bool whole = merge.merge(lists, 0, asked, k, KeyKind::kBytes, hits);
       ASSERT_EQ(whole, !(superseded && cut_within));
       ASSERT_EQ(hits.size(), expected.size());
       for (std::size_t i = 0; i < hits.size(); ++i) {
