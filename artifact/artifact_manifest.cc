@@ -34,22 +34,28 @@ std::optional<std::uint64_t> number_of_digits(std::string_view digits) noexcept 
   throw Error(ErrorCode::kDataLoss, source + " is damaged: " + why);
 }
 
+// A field that is a number of bytes: nothing negative, and no fraction, which could be out of the range of any integer.
+std::uint64_t bytes_in(const nlohmann::json& json, const char* field, const std::string& source) {
+  const auto& value = json.at(field);
+  if (!value.is_number_unsigned()) throw_damaged(source, "its " + std::string(field) + " is no number of bytes");
+  return value.get<std::uint64_t>();
+}
+
 ArtifactManifest parse(const nlohmann::json& json, std::string_view name, Version version, const std::string& source) {
   // Names are bytes, JSON is UTF-8: a name is written as display_key shows it, which no other name is shown as.
   if (json.at("name").get<std::string>() != display_key(name) || json.at("version").get<std::string>() != to_digits(version)) {
     throw_damaged(source,
                   "it is that of '" + json.at("name").get<std::string>() + "', version " + json.at("version").get<std::string>());
   }
-  if (json.at("chunk_bytes").get<std::uint64_t>() != kArtifactChunkBytes) {
-    throw Error(ErrorCode::kUnimplemented, source + " has chunks of " +
-                                               std::to_string(json.at("chunk_bytes").get<std::uint64_t>()) +
+  if (const std::uint64_t chunk = bytes_in(json, "chunk_bytes", source); chunk != kArtifactChunkBytes) {
+    throw Error(ErrorCode::kUnimplemented, source + " has chunks of " + std::to_string(chunk) +
                                                " bytes; this build reads chunks of " + std::to_string(kArtifactChunkBytes));
   }
   ArtifactManifest manifest{.info = {.name = std::string(name), .version = version}, .chunks = {}};
   const auto kind = json.at("kind").get<std::string>();
   if (kind != "blob" && kind != "erased") throw_damaged(source, "its kind is '" + kind + "', neither blob nor erased");
   manifest.info.kind = kind == "blob" ? ArtifactKind::kBlob : ArtifactKind::kErased;
-  manifest.info.bytes = json.at("bytes").get<std::uint64_t>();
+  manifest.info.bytes = bytes_in(json, "bytes", source);
   if (!hex_to_bytes(json.at("sha256").get_ref<const std::string&>(), manifest.info.sha256))
     throw_damaged(source, "its sha256 is no hash");
   const auto& chunks = json.at("chunks");

@@ -46,6 +46,8 @@ class ByteReader {
 
   std::string_view get_string() { return take(get<std::uint64_t>()); }
 
+  void skip(std::uint64_t count) { static_cast<void>(take(count)); }
+
   std::size_t left() const noexcept { return bytes_.size(); }
 
  private:

@@ -49,10 +49,9 @@ decltype(auto) with_faiss(const char* doing, Call&& call) {
 /// faiss::write_index into memory.
 std::string write_faiss_index(const faiss::Index& index);
 
-/// faiss::read_index from memory. Throws Error(kDataLoss) if FAISS cannot read it or bytes are left over. No count in the bytes
-/// is believed that exceeds both their number and `largest_row`, nor sizes that the bytes behind them could not fill: a crafted
-/// file makes FAISS allocate no more than some multiple of its size. (FAISS 1.7.3 does leak what it has read of an index that it then refuses.)
-std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes, std::uint64_t largest_row = 0);
+/// faiss::read_index from memory, of bytes that pass check_faiss_bytes. Throws Error(kDataLoss) if they do not, or if FAISS refuses
+/// them: FAISS 1.7.3 then leaks what it has read.
+std::unique_ptr<faiss::Index> read_faiss_index(std::string_view bytes);
 
 /// Whether two values have the same bytes. For enums and bools that FAISS read from a file: any other look at a value that is
 /// none of the type's is undefined.

@@ -417,7 +417,7 @@ VectorIndex VectorIndex::from_bytes(std::string_view bytes, std::shared_ptr<cons
       check_loaded(blob.empty() && count == 0, "it has rows and no codec");
       return codec == nullptr ? VectorIndex(std::move(impl)) : VectorIndex(impl->spec, std::move(codec));
     }
-    const std::unique_ptr<faiss::Index> loaded = read_faiss_index(blob, count);
+    const std::unique_ptr<faiss::Index> loaded = read_faiss_index(blob);
     if (has_codec != 0 && codec == nullptr) {
       codec = Codec::from_impl(Codec::Impl::adopt(impl->spec, *loaded, scale));
       check_loaded(codec->fingerprint() == fingerprint, "the fingerprint of its codec is not that of its contents");

@@ -22,7 +22,7 @@ ShardError describe_failure(const std::string& shard, const std::exception_ptr& 
   }
 }
 
-std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, absl::FunctionRef<void(std::size_t)> run) {
+std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, const std::function<void(std::size_t)>& run) {
   const Reused<std::vector<std::exception_ptr>> failures;  // made before anything fails: then there may be no memory
   failures->assign(tasks, nullptr);
   std::atomic<bool> failed{false};

@@ -1,10 +1,9 @@
 // Runs the parts of one operation side by side, within the process's thread budget; exceptions come back as values.
 #pragma once
 
-#include <absl/functional/function_ref.h>
-
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +24,6 @@ ShardError describe_failure(const std::string& shard, const std::exception_ptr& 
 
 /// Calls run(i) for i in [0, tasks) on up to `threads` threads (OpenMP), fewer while other fan-outs use the budget; returns what
 /// each threw, null for none; an empty list if nothing was thrown. All tasks are run, whatever some of them throw.
-std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, absl::FunctionRef<void(std::size_t)> run);
+std::vector<std::exception_ptr> fan_out(std::size_t tasks, std::size_t threads, const std::function<void(std::size_t)>& run);
 
 }  // namespace annulus

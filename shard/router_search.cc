@@ -1,6 +1,7 @@
 // The search path: cover -> (shard x query block) grid -> candidates -> one merge -> exact distances -> answer.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <optional>
 
@@ -180,13 +181,14 @@ class RouterSearch {
     batches_.resize(blocks_);
     grow_to(memory_->batch_memory, blocks_);
     const std::shared_ptr<const Codec> codec = router_.codec();
-    const auto failures = fan_out(blocks_, router_.query_cost_.threads_for(open.size()), [&](std::size_t block) {
+    const auto make_batch = [&](std::size_t block) {
       const auto begin = static_cast<Eigen::Index>(block * block_);
       const auto rows = static_cast<Eigen::Index>(std::min(block_, open.size() - block * block_));
       batches_[block].emplace(router_.options().index,
                               all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows)),
                               options_.params, codec, &memory_->batch_memory[block]);
-    });
+    };
+    const auto failures = fan_out(blocks_, router_.query_cost_.threads_for(open.size()), std::ref(make_batch));
     for (const auto& failure : failures) {
       if (failure) std::rethrow_exception(failure);
     }
@@ -202,7 +204,7 @@ class RouterSearch {
     bounds.clear();
     bounds.resize(shared ? open.size() : 0);
     // a block's lists lie side by side, for the merge
-    const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), [&](std::size_t task) {
+    const auto ask_shard = [&](std::size_t task) {
       const std::uint64_t began = thread_nanoseconds();
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
@@ -217,7 +219,8 @@ class RouterSearch {
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
       router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
-    });
+    };
+    const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), std::ref(ask_shard));
     if (filter_failure_) std::rethrow_exception(filter_failure_);
     bool answered = true;
     for (std::size_t task = 0; task < tasks; ++task) {
@@ -236,8 +239,10 @@ class RouterSearch {
     const std::size_t wanted = candidates_wanted();
     std::vector<char>& whole = memory_->whole;
     whole.assign(open.size(), 0);
-    const auto failures = fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())),
-                                  [&](std::size_t block) { merge_block(block, asked, wanted, open, whole); });
+    const auto merge_one = [&](std::size_t block) { merge_block(block, asked, wanted, open, whole); };
+    // by reference: a function object of so many captures would be allocated
+    const auto failures =
+        fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())), std::ref(merge_one));
     bool refined = true;
     for (const auto& failure : failures) {
       if (!failure) continue;
