@@ -157,9 +157,12 @@ void scan_rows(const SearchedIndex& index, const RowSearch& search, std::span<co
     }
     for (std::size_t q = 0; q < queries.size(); ++q) {
       distances(index.spec.metric, search.batch.query(queries[q]), block, n, d, d, found.data());
+      SharedBound* bound = search.bounds.empty() ? nullptr : &search.bounds[queries[q]];
+      const float farthest = bound == nullptr ? std::numeric_limits<float>::infinity() : bound->get();
       for (std::size_t i = 0; i < n; ++i) {
-        if (nearest[q].admits(found[i])) nearest[q].push({index.rows.id(allowed[begin + i]), found[i]});
+        if (found[i] <= farthest && nearest[q].admits(found[i])) nearest[q].push({index.rows.id(allowed[begin + i]), found[i]});
       }
+      if (bound != nullptr && nearest[q].full()) bound->lower(nearest[q].farthest());
     }
   }
   for (std::size_t q = 0; q < queries.size(); ++q) counts[queries[q]] = nearest[q].finish().size();
@@ -179,9 +182,11 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
     index.store.search({*ready, search.k, search.phase, search.filter, search.order, search.bounds, search.rows, search.work,
                         plan.patience},
                        out, counts);
-    const bool completes = index.parsed.family == IndexFamily::kHnsw || (filtered && index.parsed.family == IndexFamily::kIvf);
+    const bool walked = index.parsed.family == IndexFamily::kHnsw;
+    const bool completes = walked || (filtered && index.parsed.family == IndexFamily::kIvf);
     for (std::size_t i = 0; completes && i < search.batch.size(); ++i) {
-      const bool bounded = !search.bounds.empty() && search.bounds[i].get() < std::numeric_limits<float>::infinity();
+      // a walk heeds no bound: where it fell short it gave up, however near others are
+      const bool bounded = !walked && !search.bounds.empty() && search.bounds[i].get() < std::numeric_limits<float>::infinity();
       if (!bounded && counts[i] < std::min(search.k, index.rows.live())) unanswered.push_back(static_cast<std::uint32_t>(i));
     }
   }

@@ -31,7 +31,8 @@ FilterFacts sample_filter(const Filter& filter, const RowTable& rows);
 /// Appends the live rows that `filter` accepts (null: all); `by_list`: from the filter's list.
 void gather_rows(const Filter* filter, const RowTable& rows, bool by_list, std::vector<Row>& out);
 
-/// The exact answers of the `queries` of the batch among `allowed` rows, to the places that the batch's numbers give.
+/// The exact answers of the `queries` of the batch among `allowed` rows, to the places that the batch's numbers give. What is
+/// farther than a query's bound is left out, and k found lower it.
 void scan_rows(const SearchedIndex& index, const RowSearch& search, std::span<const std::uint32_t> queries,
                std::span<const Row> allowed, Candidate* out, std::size_t* counts);
 

@@ -140,6 +140,47 @@ TEST_P(FilteredSearch, AScanIsExactInTheOrderThatIsAskedFor) {
   EXPECT_EQ(found.work.exact_scans, 9U);
 }
 
+TEST_P(FilteredSearch, ScansOfTwoHalvesUnderOneBoundAreTheScanOfAll) {
+  const Kind kind = GetParam();
+  constexpr std::size_t kK = 7;
+  const Matrix data = random_matrix(600, kDimension, 3, true);
+  const Matrix queries = random_matrix(5, kDimension, 5, true);
+  const IndexSpec spec = make_spec(kind.factory, kind.metric, kDimension);
+  const VectorIndex all = filled_index(spec, data);
+  const FilterBy even([](VectorId id) { return id % 2 == 0; });
+  const Answer truth = search(all, queries, kK, by(FilterMethod::kScan), &even);
+
+  std::vector<SharedBound> bounds(5);
+  std::vector<std::vector<Candidate>> merged(5);
+  std::size_t second = 0;
+  for (const VectorId first : {VectorId{0}, VectorId{300}}) {
+    VectorIndex half(spec, all.codec());
+    half.upsert(ids_from(first, 300), data.middleRows(static_cast<Eigen::Index>(first), 300));
+    const QueryBatch batch(spec, queries, by(FilterMethod::kScan), all.codec());
+    std::vector<Candidate> out(5 * kK);
+    std::vector<std::size_t> counts(5);
+    half.candidates(batch, kK, &even, nullptr, bounds, out, counts);
+    for (std::size_t i = 0; i < 5; ++i) {
+      const std::span<const Candidate> found(out.data() + i * kK, counts[i]);
+      if (first == 0) {
+        ASSERT_EQ(found.size(), kK);
+        EXPECT_EQ(bounds[i].get(), found.back().distance);
+      } else {
+        second += found.size();
+      }
+      merged[i].insert(merged[i].end(), found.begin(), found.end());
+    }
+  }
+  EXPECT_LT(second, 5 * kK);  // the first half's bound spares the second some of its answers
+  for (std::size_t i = 0; i < 5; ++i) {
+    std::sort(merged[i].begin(), merged[i].end(), [](const Candidate& a, const Candidate& b) {
+      return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
+    });
+    merged[i].resize(kK);
+    EXPECT_EQ(merged[i], truth.rows[i]);
+  }
+}
+
 TEST_P(FilteredSearch, AListMayNameIdsThatAreNotThereOrTwice) {
   const Kind kind = GetParam();
   VectorIndex index = filled_index(make_spec(kind.factory, kind.metric, kDimension), random_matrix(600, kDimension, 3, true));
