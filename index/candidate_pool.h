@@ -22,7 +22,10 @@ class CandidatePool {
 
   /// `keys`: room(search.k) of them, which outlive the pool.
   CandidatePool(const RowSearch& search, std::size_t query, std::uint64_t* keys) noexcept
-      : search_(&search), shared_(search.bounds.empty() ? nullptr : &search.bounds[query]), keys_(keys) {}
+      : search_(&search),
+        shared_(search.bounds.empty() ? nullptr : &search.bounds[query]),
+        tally_(search.tallies.empty() ? nullptr : &search.tallies[query]),
+        keys_(keys) {}
 
   /// No row farther than this is of use any more.
   float bound() const noexcept { return shared_ == nullptr ? limit_ : std::min(limit_, shared_->get()); }
@@ -32,7 +35,11 @@ class CandidatePool {
     for (const kernels::BlockHit& hit : hits) {
       if (hit.distance > limit_) continue;
       const Row row = lists.row_in(blocks, hit.position);
-      if (search_->filter != nullptr && !search_->filter->accept(search_->rows.id(row))) continue;
+      if (search_->filter != nullptr) {
+        const bool accepted = search_->filter->accept(search_->rows.id(row));
+        if (tally_ != nullptr) tally_->count(accepted);
+        if (!accepted) continue;
+      }
       keys_[size_++] = distance_key(hit.distance, row);
       if (size_ == room(search_->k)) drop_farther();
     }
@@ -48,6 +55,7 @@ class CandidatePool {
 
   const RowSearch* search_;
   SharedBound* shared_;
+  FilterTally* tally_;
   std::uint64_t* keys_;
   std::size_t size_ = 0;
   float limit_ = std::numeric_limits<float>::infinity();

@@ -8,15 +8,16 @@ namespace {
 
 // Nanoseconds, measured with vectors of 100 to 1000 components on AVX-512.
 constexpr double kLookup = 120;         // one id of a filter's list: from key to row
-constexpr double kLookAtRow = 1;        // whether a row is live, where rows are passed in order
-constexpr double kMiss = 60;            // a question about a row out of order waits for memory
+constexpr double kLookAtRow = 0.2;      // whether a row is live, where rows are passed in order
 constexpr double kFetch = 12;           // a vector is fetched for the scan, once for all queries, ...
 constexpr double kFetchFloat = 0.12;    // ... and for each of its floats
 constexpr double kCompare = 3;          // a fetched vector is compared with a query, ...
 constexpr double kCompareFloat = 0.05;  // ... for each of its floats
 constexpr double kWalkRow = 14;         // a walk compares a row, ...
 constexpr double kWalkByte = 0.04;      // ... for each byte of what it compares
-constexpr double kListRow = 0.4;        // a list's row is compared, ...
+constexpr double kHit = 10;             // a row that is near enough is taken out of its list, asked about, kept or not
+constexpr double kList = 40;            // a list is begun, ...
+constexpr double kListRow = 0.4;        // ... a row of it is compared, ...
 constexpr double kListByte = 0.012;     // ... for each byte of what is compared
 constexpr double kMoveMet = 1.0 / 40;   // a row enters the rows that were met, for each of those behind it
 
@@ -25,12 +26,25 @@ constexpr double kWalkFan = 42;
 constexpr double kWalkFall = 0.2;
 
 // How lists to visit grow as the filter accepts less.
-constexpr double kListGrowth = 0.5;
+constexpr double kListGrowth = 0.8;
 // Accepted rows that the visited lists should hold for each that is asked for.
 constexpr double kListReserve = 2;
 
+// A scan is preferred where it is not much dearer: it is exact, its cost is known, and nothing is spent on looking back.
+constexpr double kScanWorth = 1.15;
+
+// What a search may spend, of the scan's time, before it looks back at what the filter accepts near the query.
+constexpr double kLookPart = 0.1;
+// Accepted rows that must have been expected of those asked about before their number says something.
+constexpr double kEvidence = 8;
+// And when there are enough of them, for what comes later is farther from the query.
+constexpr double kFullEvidence = 32;
+// More lists are worth a further round from this many times those visited on.
+constexpr double kWorthARound = 1.25;
+
 // How far beyond its expectation a walk is allowed to go before it is compared with the scan.
 constexpr double kLeastPatience = 256;
+constexpr double kMorePatience = 1.25;
 
 double bytes_of(const IndexFacts& index) { return static_cast<double>(index.dimension) * (index.coded ? 1 : sizeof(float)); }
 
@@ -41,26 +55,42 @@ double questions(double k, double selectivity, double rows) {
   return std::min(rows, first * (1 + std::log(std::max(1.0, rows / first))));
 }
 
-/// One walk that keeps `met` rows.
-double walk_ns(double met, const FilterFacts& filter, const IndexFacts& index) {
+/// One walk that keeps `met` rows, where `expected` would have been enough had as many been accepted near the query as elsewhere.
+double walk_ns(double met, double expected, const FilterFacts& filter, const IndexFacts& index) {
   const double compared = std::min(static_cast<double>(index.rows), met * kWalkFan * std::pow(met, -kWalkFall));
-  // rows that enter and fall out again are a few times those that stay
-  const double entered = std::min(compared, 3 * met);
-  return compared * (kWalkRow + kWalkByte * bytes_of(index)) + entered * (kMiss + filter.accept_ns + met * kMoveMet);
+  // rows that enter and fall out again are twice those that stay; none falls out before enough are accepted
+  const double entered = std::min(compared, met + 2 * std::min(met, expected));
+  return compared * (kWalkRow + kWalkByte * bytes_of(index)) + entered * (filter.apart_ns + met * kMoveMet);
 }
 
+/// Rows in the nearest of an IVF's lists. What is nearer lies in larger lists: about half as many rows again.
+double rows_in(std::size_t lists, const IndexFacts& index) {
+  const double part = static_cast<double>(lists) / static_cast<double>(std::max<std::size_t>(index.nlist, 1));
+  return std::min(1.5 * part, 1.0) * static_cast<double>(index.live);
+}
+
+double list_row_ns(const IndexFacts& index) { return kListRow + kListByte * bytes_of(index); }
+
 double lists_ns(std::size_t nprobe, const SearchFacts& search, const FilterFacts& filter, const IndexFacts& index) {
-  const double part = static_cast<double>(nprobe) / static_cast<double>(std::max<std::size_t>(index.nlist, 1));
-  const double rows = part * static_cast<double>(index.live);
-  // what is nearer lies in larger lists: about half as many rows again
-  return 1.5 * rows * (kListRow + kListByte * bytes_of(index)) +
-         questions(static_cast<double>(search.k), filter.selectivity, rows) * (kMiss + filter.accept_ns);
+  const double rows = rows_in(nprobe, index);
+  return static_cast<double>(nprobe) * kList + rows * list_row_ns(index) +
+         questions(static_cast<double>(search.kept), filter.selectivity, rows) * (kHit + filter.apart_ns);
+}
+
+/// As many lists as a small part of the scan's time allows, if the filter is asked about every row in them.
+std::size_t first_look(const FilterPlan& plan) {
+  const double scan_ns = plan.scan_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
+  const double index_ns = plan.index_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
+  if (!plan.may_scan || index_ns <= kLookPart * scan_ns) return plan.nprobe;
+  const double list_ns = kList + rows_in(1, plan.index) * (list_row_ns(plan.index) + kHit + plan.filter.apart_ns);
+  const double lists = kLookPart * scan_ns / std::max(list_ns, 1e-9);
+  return std::clamp<std::size_t>(static_cast<std::size_t>(std::min(lists, 1e9)), 1, plan.nprobe);
 }
 
 double flat_ns(const SearchFacts& search, const FilterFacts& filter, const IndexFacts& index) {
   const double rows = static_cast<double>(index.live);
   return rows * (kCompare + kCompareFloat * static_cast<double>(index.dimension)) +
-         questions(static_cast<double>(search.k), filter.selectivity, rows) * (kMiss + filter.accept_ns);
+         questions(static_cast<double>(search.k), filter.selectivity, rows) * filter.apart_ns;
 }
 
 }  // namespace
@@ -83,10 +113,16 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
   const double asking_ns = static_cast<double>(index.rows) * (kLookAtRow + filter.accept_ns);
   const double listing_ns = filter.listed ? static_cast<double>(*filter.listed) * (kLookup + filter.accept_ns) : asking_ns;
   plan.by_list = filter.listed.has_value() && listing_ns <= asking_ns;
-  plan.scan_ns = std::min(asking_ns, listing_ns) + allowed * (kFetch + kFetchFloat * d + queries * (kCompare + kCompareFloat * d));
+  plan.gather_ns = std::min(asking_ns, listing_ns) + allowed * (kFetch + kFetchFloat * d);
+  plan.compare_ns = allowed * (kCompare + kCompareFloat * d);
+  plan.scan_ns = plan.gather_ns + queries * plan.compare_ns;
+  plan.may_scan = method != FilterMethod::kIndex;
 
   FilterFacts asked = filter;
   asked.selectivity = selectivity;
+  plan.filter = asked;
+  plan.index = index;
+  plan.search = search;
   bool within_reach = true;
   switch (index.family) {
     case IndexFamily::kFlat: plan.index_ns = queries * flat_ns(search, asked, index); break;
@@ -95,32 +131,63 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
       // the lists visited must hold the answer, several times over
       const double needed =
           kListReserve * static_cast<double>(search.k) / std::max(allowed, 1e-9) * static_cast<double>(index.nlist);
-      within_reach = needed <= static_cast<double>(index.nlist);
+      within_reach = allowed >= static_cast<double>(search.k);
       plan.nprobe = std::max(plan.nprobe, static_cast<std::size_t>(std::min(std::ceil(needed), static_cast<double>(index.nlist))));
       plan.index_ns = queries * lists_ns(plan.nprobe, search, asked, index);
+      plan.first_lists = first_look(plan);
+      plan.tallied = static_cast<std::size_t>(std::min(std::ceil(kFullEvidence / std::max(selectivity, 1e-9)), live + 1));
       break;
     }
     case IndexFamily::kHnsw: {
       const double kept = static_cast<double>(std::max(search.ef, search.k));
       within_reach = kept <= allowed;
       const double met = std::min(static_cast<double>(index.rows), kept / std::max(selectivity, 1e-9));
-      plan.index_ns = queries * walk_ns(met, asked, index);
+      plan.index_ns = queries * walk_ns(met, met, asked, index);
       if (method != FilterMethod::kIndex) {
         double most = std::max(kLeastPatience, met);
-        while (most < static_cast<double>(index.rows) && walk_ns(2 * most, asked, index) < plan.scan_ns / queries) most *= 2;
-        plan.patience = static_cast<std::size_t>(2 * most);
+        while (most < static_cast<double>(index.rows) && walk_ns(kMorePatience * most, met, asked, index) < plan.scan_ns / queries) {
+          most *= kMorePatience;
+        }
+        plan.patience = static_cast<std::size_t>(kMorePatience * most);
       }
       break;
     }
   }
   switch (method) {
     case FilterMethod::kByCost:
-      plan.scan = plan.scan_ns < plan.index_ns || (index.family != IndexFamily::kFlat && !within_reach);
+      plan.scan = plan.scan_ns < kScanWorth * plan.index_ns || (index.family != IndexFamily::kFlat && !within_reach);
       break;
     case FilterMethod::kIndex: plan.scan = false; break;
     case FilterMethod::kScan: plan.scan = true; break;
   }
   return plan;
+}
+
+FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {
+  const double expected = plan.filter.selectivity * static_cast<double>(tally.asked);
+  // as many as chance would not exceed
+  const double accepted = static_cast<double>(tally.accepted);
+  const double near = (accepted + 2 * std::sqrt(accepted) + 1) / static_cast<double>(std::max<std::size_t>(tally.asked, 1));
+  const double shortage = std::max(1.0, plan.filter.selectivity / near);
+  const double wanted = std::min(std::round(static_cast<double>(plan.nprobe) * shortage), static_cast<double>(plan.index.nlist));
+  FurtherLists further{.total = static_cast<std::size_t>(wanted)};
+  further.next = further.total;
+  if (further.total <= visited ||
+      (visited >= plan.nprobe && wanted < kWorthARound * static_cast<double>(visited) && further.total < plan.index.nlist)) {
+    return {visited, visited, 0};
+  }
+  if (expected < kEvidence) further.next = std::min(further.total, 2 * visited);
+  const double rows = rows_in(further.total, plan.index);
+  const double before = rows_in(visited, plan.index);
+  const double kept = static_cast<double>(plan.search.kept);
+  // If as few are accepted further on as near the query, all the rows up to there are asked about; if as many as elsewhere, few
+  // are. Nothing tells which: the geometric mean is wrong by the least factor.
+  const double part = plan.filter.selectivity / shortage;
+  const double many = questions(kept, part, rows) - questions(kept, part, before);
+  const double few = std::min(many, questions(kept, plan.filter.selectivity, rows - before));
+  further.cost_ns = (wanted - static_cast<double>(visited)) * kList + (rows - before) * list_row_ns(plan.index) +
+                    std::sqrt(many * few) * (kHit + plan.filter.apart_ns);
+  return further;
 }
 
 }  // namespace annulus

@@ -14,6 +14,7 @@ namespace annulus {
 struct FilterFacts {
   double selectivity = 1;            ///< part of the live rows that it accepts, 0 to 1
   double accept_ns = 0;              ///< asking it once, where rows are asked about in their order
+  double apart_ns = 60 + accept_ns;  ///< and in no order, which waits for memory
   std::optional<std::size_t> listed = {};  ///< Filter::listed
 };
 
@@ -27,10 +28,25 @@ struct IndexFacts {
   std::size_t nlist = 1;      ///< IVF
 };
 
+/// What a search of lists has learnt of a filter near one query, from the rows that it asks about first: they are of the nearest
+/// lists.
+struct FilterTally {
+  std::size_t most = std::numeric_limits<std::size_t>::max();  ///< rows that count
+  std::size_t asked = 0;
+  std::size_t accepted = 0;
+
+  void count(bool one_accepted) noexcept {
+    if (asked == most) return;
+    ++asked;
+    accepted += one_accepted ? 1 : 0;
+  }
+};
+
 /// What is asked. `ef` and `nprobe` are those of a search without a filter.
 struct SearchFacts {
   std::size_t queries = 1;
   std::size_t k = 1;
+  std::size_t kept = 1;    ///< IVF: rows that the search keeps for exact distances to decide about, k at least
   std::size_t ef = 1;
   std::size_t nprobe = 1;
 };
@@ -43,12 +59,33 @@ struct FilterPlan {
   std::size_t patience = std::numeric_limits<std::size_t>::max();
   double index_ns = 0;    ///< estimates for all queries
   double scan_ns = 0;
+
+  /// For an IVF, whose queries go on from here, each as it finds the filter near it (further_lists).
+  std::size_t first_lists = 1;  ///< to visit before the first look back: few where the scan is not much dearer
+  std::size_t tallied = std::numeric_limits<std::size_t>::max();  ///< FilterTally::most
+  bool may_scan = true;
+  double gather_ns = 0;   ///< of scan_ns: finding the accepted rows ...
+  double compare_ns = 0;  ///< ... and comparing a query with them
+  FilterFacts filter = {};
+  IndexFacts index = {};
+  SearchFacts search = {};
+};
+
+/// How a query of an IVF goes on that has visited some lists.
+struct FurtherLists {
+  std::size_t total = 0;  ///< lists that it is to have visited in the end
+  std::size_t next = 0;   ///< and before the next look back; no more than were visited: it is done
+  double cost_ns = 0;     ///< estimate for all further lists
 };
 
 /// The cheaper way by estimate; `method` overrules. Pure. The costs of single steps are constants, measured on one machine: what
 /// counts is how they compare, which the dimension and the cost of the filter decide, which are given.
 FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search,
                        FilterMethod method = FilterMethod::kByCost);
+
+/// The lists that a query needs: those planned where the filter accepts as much near the query as elsewhere (or more). Where it
+/// accepts less, so many more that they hold as many accepted rows as were expected of those planned.
+FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited);
 
 /// Part of an IVF's `nlist` lists that are visited for one of `nprobe` without a filter: the k nearest of the rows accepted
 /// lie as far apart as the k / selectivity nearest of all.

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "index/distance.h"
+#include "index/list_rounds.h"
 #include "index/search_scratch.h"
 #include "index/top_k.h"
 
@@ -20,8 +21,9 @@ constexpr std::size_t kSampleStep = 32;
 constexpr std::size_t kEnoughAccepted = 16;
 constexpr std::size_t kMostSamples = 1024;
 // Rows in order over which the filter's cost is taken, the least of so many turns, for the clock may be interrupted.
-constexpr std::size_t kTimedRows = 32;
-constexpr std::size_t kTimedTurns = 3;
+constexpr std::size_t kTimedRows = 48;
+constexpr std::size_t kTimedTurns = 2;
+constexpr std::size_t kTimedApart = 16;  // of those of the sample, which are in no order
 // Rows of a scan that stay in the cache while all queries are compared with them, and how far ahead they are fetched.
 constexpr std::size_t kScanBlock = 64;
 constexpr std::size_t kAhead = 8;
@@ -48,10 +50,19 @@ double time_filter(const Filter& filter, const RowTable& rows) {
   return least == std::numeric_limits<double>::infinity() ? 0 : least;
 }
 
+/// How many rows the store keeps of a query's: those that exact distances are to decide about.
+std::size_t kept_of(const SearchedIndex& index, const RowSearch& search) {
+  const bool ranks = index.parsed.family == IndexFamily::kIvf && !index.store.candidates_are_exact();
+  if (!ranks || search.phase == SearchPhase::kCandidates) return search.k;
+  const int asked = search.batch.params().rerank.value_or(0);
+  return std::max(search.k, asked > 0 ? static_cast<std::size_t>(asked) : default_rerank(search.k));
+}
+
 SearchFacts facts_of(const SearchedIndex& index, const RowSearch& search) {
   const SearchParams& params = search.batch.params();
   return {.queries = search.batch.size(),
           .k = search.k,
+          .kept = kept_of(index, search),
           .ef = static_cast<std::size_t>(params.ef.value_or(index.spec.ef)),
           .nprobe = std::min(static_cast<std::size_t>(params.nprobe.value_or(index.spec.nprobe)),
                              std::max<std::size_t>(index.parsed.nlist, 1))};
@@ -104,6 +115,8 @@ FilterFacts sample_filter(const Filter& filter, const RowTable& rows) {
   FilterFacts facts{.listed = filter.listed()};
   if (rows.live() == 0) return facts;
   std::size_t asked = 0, accepted = 0;
+  double least = std::numeric_limits<double>::infinity();
+  auto began = std::chrono::steady_clock::now();
   // multiples of the golden ratio: any first few of them are spread evenly
   constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15ULL;
   std::uint64_t at = kGolden / 2;
@@ -113,9 +126,14 @@ FilterFacts sample_filter(const Filter& filter, const RowTable& rows) {
     if (!rows.is_live(row)) continue;
     ++asked;
     accepted += filter.accept(rows.id(row)) ? 1 : 0;
+    if (asked % kTimedApart != 0) continue;
+    const auto now = std::chrono::steady_clock::now();
+    least = std::min(least, std::chrono::duration<double, std::nano>(now - began).count() / static_cast<double>(kTimedApart));
+    began = now;
   }
   facts.selectivity = (static_cast<double>(accepted) + 0.5) / (static_cast<double>(asked) + 1);
   facts.accept_ns = time_filter(filter, rows);
+  facts.apart_ns = std::max(facts.accept_ns, least == std::numeric_limits<double>::infinity() ? 0 : least);
   return facts;
 }
 
@@ -179,15 +197,29 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
     std::iota(unanswered.begin(), unanswered.end(), std::uint32_t{0});
   } else {
     const ReadyBatch ready(index, search.batch, filtered ? &plan : nullptr, search.work);
-    index.store.search({*ready, search.k, search.phase, search.filter, search.order, search.bounds, search.rows, search.work,
-                        plan.patience},
-                       out, counts);
+    if (filtered && index.parsed.family == IndexFamily::kIvf) {
+      search_in_rounds(index, search, *ready, plan, out, counts, unanswered);
+    } else {
+      index.store.search({.batch = *ready,
+                          .k = search.k,
+                          .phase = search.phase,
+                          .filter = search.filter,
+                          .order = search.order,
+                          .bounds = search.bounds,
+                          .rows = search.rows,
+                          .work = search.work,
+                          .patience = plan.patience,
+                          .share = plan.filter.selectivity},
+                         out, counts);
+    }
+    std::vector<char> left(search.batch.size(), 0);
+    for (const std::uint32_t query : unanswered) left[query] = 1;
     const bool walked = index.parsed.family == IndexFamily::kHnsw;
     const bool completes = walked || (filtered && index.parsed.family == IndexFamily::kIvf);
     for (std::size_t i = 0; completes && i < search.batch.size(); ++i) {
       // a walk heeds no bound: where it fell short it gave up, however near others are
       const bool bounded = !walked && !search.bounds.empty() && search.bounds[i].get() < std::numeric_limits<float>::infinity();
-      if (!bounded && counts[i] < std::min(search.k, index.rows.live())) unanswered.push_back(static_cast<std::uint32_t>(i));
+      if (left[i] == 0 && !bounded && counts[i] < std::min(search.k, index.rows.live())) unanswered.push_back(static_cast<std::uint32_t>(i));
     }
   }
   if (unanswered.empty()) return;

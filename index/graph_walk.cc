@@ -3,6 +3,7 @@
 #include <faiss/impl/HNSW.h>
 
 #include <algorithm>
+#include <cmath>
 #include <atomic>
 #include <cstring>
 #include <utility>
@@ -145,7 +146,7 @@ MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
 }
 
 std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight,
-                                          std::size_t patience) {
+                                          std::size_t patience, double share) {
   ef = std::min(ef, rows_);  // there are no more; an ef from a file, or from a caller, may be anything
   scratch_.visited.clear(rows_);
   scratch_.visited.insert(start.row());
@@ -159,7 +160,7 @@ std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::s
   if (scratch_.accepted.size() < scratch_.met.size()) scratch_.accepted.resize(scratch_.met.size());
   scratch_.met[0] = first;
   scratch_.accepted[0] = choice->accepts(start.row()) ? 1 : 0;
-  const std::size_t size = expand_choosing(level, ef, *choice, weight, patience);
+  const std::size_t size = expand_choosing(level, ef, *choice, weight, patience, share);
   std::size_t kept = 0;
   for (std::size_t i = 0; i < size; ++i) {
     if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
@@ -203,20 +204,25 @@ std::size_t GraphWalk::expand_all(int level, std::size_t ef) {
 }
 
 /// The same where some rows are not accepted: `met` is cut behind the row with which the weights reach ef. Returns its length.
-std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, std::size_t patience) {
+std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, std::size_t patience,
+                                       double share) {
   std::vector<MetRow>& met = scratch_.met;
   std::vector<std::uint8_t>& accepted = scratch_.accepted;
   const auto goal = static_cast<float>(ef);
   const auto weight_of = [&](std::size_t i) { return accepted[i] != 0 ? 1.0F : weight; };
   float held = weight_of(0);
   std::size_t size = 1;
-  // Each time that twice as many rows are met: whether at this rate the goal lies beyond the patience. Two rows more than were
-  // accepted make up for chance.
+  // Each time that twice as many rows are met: whether the goal lies beyond the patience. If as few are accepted further on it is
+  // `far`, if as many as elsewhere `close`; nothing tells which, and their geometric mean is wrong by the least factor. Two rows
+  // more than were accepted make up for chance.
   std::size_t next_look = kFirstLook;
   const auto hopeless = [&] {
     if (size < next_look || held >= goal) return false;
     next_look *= 2;
-    return size > patience || goal * static_cast<float>(size) > (held + 2) * static_cast<float>(patience);
+    const double met_so_far = static_cast<double>(size);
+    const double far = std::min(goal * met_so_far / (held + 2), static_cast<double>(rows_));
+    const double close = met_so_far + (goal - held) / std::max(share, 1e-9);
+    return size > patience || std::sqrt(far * std::max(close, 1.0)) > static_cast<double>(patience);
   };
   for (std::size_t next = 0; next < size;) {
     if (met[next].expanded()) {

@@ -321,7 +321,7 @@ class HnswStore final : public RowStore, private RowSpace {
       const AcceptedRows accepted(search);
       const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
       const float weight = search.filter == nullptr && dead < kMostDead && search.rows.rows() == rows ? kDeadRowWeight : 0.0F;
-      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, search.patience);
+      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, search.patience, search.share);
       search.work.distances += graph.distances();
       met = met.first(std::min(met.size(), most));
       for (const MetRow& row : met) scratch.pool.push_back({row.row(), row.distance});

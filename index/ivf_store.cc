@@ -118,7 +118,9 @@ class IvfStore final : public RowStore {
 
   void search(const RowSearch& search, Candidate* out, std::size_t* counts) const override {
     if (lists_.blocks() == nullptr || search.batch.encoded() == nullptr) {
-      for (std::size_t i = 0; i < search.batch.size(); ++i) counts[i] = search_one(search, i, out + i * search.k);
+      for (std::size_t i = 0; i < search.batch.size(); ++i) {
+        counts[i] = search_one(search, i, out + i * search.k, search.continues ? counts[i] : 0);
+      }
     } else if (search.phase == SearchPhase::kCandidates) {
       scan_lists(search, lists_, out, counts);
     } else {
@@ -176,7 +178,15 @@ class IvfStore final : public RowStore {
     const std::size_t kept = std::max(search.k, asked > 0 ? static_cast<std::size_t>(asked) : default_rerank(search.k));
     ScratchLease scratch;
     scratch->pool.resize(n * kept);
-    const RowSearch wider{search.batch, kept, SearchPhase::kCandidates, search.filter, search.order, {}, search.rows, search.work};
+    const RowSearch wider{.batch = search.batch,
+                          .k = kept,
+                          .phase = SearchPhase::kCandidates,
+                          .filter = search.filter,
+                          .order = search.order,
+                          .bounds = search.bounds,
+                          .rows = search.rows,
+                          .work = search.work,
+                          .tallies = search.tallies};
     scan_lists(wider, lists_, scratch->pool.data(), counts);
     for (std::size_t i = 0; i < n; ++i) {
       const std::span<Candidate> pool(scratch->pool.data() + i * kept, counts[i]);
@@ -206,21 +216,25 @@ class IvfStore final : public RowStore {
     for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) __builtin_prefetch(code + byte);
   }
 
-  std::size_t search_one(const RowSearch& search, std::size_t number, Candidate* out) const {
+  /// `out` begins with those that earlier lists gave.
+  std::size_t search_one(const RowSearch& search, std::size_t number, Candidate* out, std::size_t given) const {
     const float* query = search.batch.query(number);
     const std::span<const Candidate> lists = search.batch.lists(number);
     TopK nearest({out, search.k}, search.order);
-    if (parsed_.coding == Coding::kFloat) {
-      for (const Candidate& list : lists) scan_floats(search, query, static_cast<std::size_t>(list.id), nearest);
-      return nearest.finish().size();
+    for (std::size_t i = 0; i < given; ++i) nearest.push(Candidate(out[i]));
+    const bool coded = parsed_.coding != Coding::kFloat;
+    if (coded) {
+      with_faiss("scanning lists", [&] { scan_codes(search, number, lists, nearest); });
+    } else {
+      for (const Candidate& list : lists) scan_floats(search, number, static_cast<std::size_t>(list.id), nearest);
     }
-    with_faiss("scanning lists", [&] { scan_codes(search, query, lists, nearest); });
     const std::span<Candidate> near = nearest.finish();
-    rank(search, query, near);
+    if (coded) rank(search, query, near);
     return near.size();
   }
 
-  void scan_floats(const RowSearch& search, const float* query, std::size_t list, TopK& nearest) const {
+  void scan_floats(const RowSearch& search, std::size_t number, std::size_t list, TopK& nearest) const {
+    const float* query = search.batch.query(number);
     const std::size_t size = lists_.size(list);
     const std::size_t d = spec_.dimension;
     const auto* vectors = reinterpret_cast<const float*>(lists_.codes(list));
@@ -231,17 +245,17 @@ class IvfStore final : public RowStore {
       for (std::size_t i = 0; i < n; ++i) {
         if (!nearest.admits(found[i])) continue;
         const Row row = lists_.row(list, begin + i);
-        if (search.accepts(row)) nearest.push({search.rows.id(row), found[i]});
+        if (search.accepts(row, number)) nearest.push({search.rows.id(row), found[i]});
       }
     }
     search.work.distances += size;
   }
 
-  void scan_codes(const RowSearch& search, const float* query, std::span<const Candidate> chosen, TopK& nearest) const {
+  void scan_codes(const RowSearch& search, std::size_t number, std::span<const Candidate> chosen, TopK& nearest) const {
     // FAISS's scanner speaks its metric: larger is nearer for inner products.
     const float sign = spec_.metric == Metric::kL2 ? 1.0F : -1.0F;
     const std::unique_ptr<faiss::InvertedListScanner> scanner(lists_.index().get_InvertedListScanner());
-    scanner->set_query(query);
+    scanner->set_query(search.batch.query(number));
     for (const Candidate& choice : chosen) {
       const auto list = static_cast<std::size_t>(choice.id);
       const std::size_t size = lists_.size(list);
@@ -253,7 +267,7 @@ class IvfStore final : public RowStore {
         const float at = std::isnan(value) ? std::numeric_limits<float>::infinity() : value;
         if (!nearest.admits(at)) continue;
         const Row row = lists_.row(list, i);
-        if (search.accepts(row)) nearest.push({search.rows.id(row), at});
+        if (search.accepts(row, number)) nearest.push({search.rows.id(row), at});
       }
       search.work.distances += size;
     }

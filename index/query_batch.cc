@@ -49,12 +49,10 @@ QueryBatch::QueryBatch(const IndexSpec& spec, const MatrixView& queries, const S
   const Codec::Impl& coarse = codec_->impl();
   const std::size_t nprobe = std::min(static_cast<std::size_t>(params.nprobe.value_or(spec.nprobe)), coarse.parsed.nlist);
   parts.lists.resize(size() * nprobe);
-  // What codes of residuals are worth depends on the exact distance of their centroid.
-  const auto precision = coarse.parsed.coding == Coding::kFloat ? ListDistances::kByCodes : ListDistances::kExact;
   parts.counts.resize(size());
   parts.starts.assign(size() + 1, 0);
   SearchWork work;
-  coarse.nearest_lists(queries_, nprobe, precision, parts.lists.data(), parts.counts.data(), work);
+  coarse.nearest_lists(queries_, nprobe, coarse.precision(), parts.lists.data(), parts.counts.data(), work);
   distances_ = work.distances;
   for (std::size_t i = 0; i < size(); ++i) {
     parts.starts[i + 1] = parts.starts[i] + parts.counts[i];

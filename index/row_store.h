@@ -7,6 +7,7 @@
 #include <span>
 
 #include "index/faiss_support.h"
+#include "index/filter_plan.h"
 #include "index/row_table.h"
 #include "index/vector_index.h"
 
@@ -32,14 +33,22 @@ struct RowSearch {
   SearchPhase phase;
   const Filter* filter;
   const TieOrder* order;
-  std::span<SharedBound> bounds;  ///< none, or one a query
+  std::span<SharedBound> bounds;  ///< none, or one a query, by the distances that the store searches by
   const RowTable& rows;
   SearchWork& work;
   std::size_t patience = std::numeric_limits<std::size_t>::max();  ///< rows a walk under a filter may keep before it gives up
+  double share = 1;  ///< of the rows, which the filter accepts by estimate
+  std::span<FilterTally> tallies = {};  ///< none, or one a query, into which searches of lists count what the filter says
+  bool continues = false;  ///< IVF whose candidates are exact: `out` and `counts` hold what other lists gave, to be added to
 
   /// Rows that are staged have numbers beyond rows.rows().
   bool accepts(Row row) const {
     return row < rows.rows() && rows.is_live(row) && (filter == nullptr || filter->accept(rows.id(row)));
+  }
+  bool accepts(Row row, std::size_t query) const {
+    const bool accepted = accepts(row);
+    if (!tallies.empty()) tallies[query].count(accepted);
+    return accepted;
   }
 };
 

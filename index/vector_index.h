@@ -46,7 +46,8 @@ class StagedRows {
 ///
 /// Under a filter a search goes through the index, or compares all accepted rows, exactly, whichever is estimated to be cheaper:
 /// what the filter accepts and what asking it costs are found out from a few rows once a batch. An IVF visits more lists the less
-/// the filter accepts, so that recall stays; where the index leads to fewer than k accepted rows, the rows are compared after all.
+/// the filter accepts, and more still for a query near which it accepts less than elsewhere, so that recall stays. Where the index
+/// leads to fewer than k accepted rows, or has turned out to be dearer than it seemed, the rows are compared after all.
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
 /// Thread safety: const calls from any threads at once; `stage` beside all of them but to_bytes, save and compacted; other calls

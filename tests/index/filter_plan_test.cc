@@ -71,6 +71,54 @@ TEST(FilterPlan, AWalkMayKeepWhatItIsExpectedToAndMoreWhereTheScanIsDearer) {
   EXPECT_GT(dear.patience, cheap.patience);
 }
 
+/// A plan that goes through the lists, under a filter of which 10 % are accepted overall.
+FilterPlan plan_of_lists(double accept_ns = 5) {
+  return plan_filter({.selectivity = 0.1, .accept_ns = accept_ns}, facts(IndexFamily::kIvf), kOne);
+}
+
+TEST(FilterPlan, AQueryNearWhichTheFilterAcceptsAsMuchAsElsewhereVisitsTheListsThatWerePlanned) {
+  const FilterPlan plan = plan_of_lists();
+  ASSERT_FALSE(plan.scan);
+  for (const std::size_t accepted : {26U, 32U, 64U, 320U}) {
+    EXPECT_EQ(further_lists(plan, {.asked = 320, .accepted = accepted}, 1).total, plan.nprobe) << accepted;
+    EXPECT_EQ(further_lists(plan, {.asked = 320, .accepted = accepted}, plan.nprobe).next, plan.nprobe) << accepted;
+  }
+}
+
+TEST(FilterPlan, AQueryNearWhichTheFilterAcceptsLessVisitsMoreListsAndPaysMore) {
+  const FilterPlan plan = plan_of_lists();
+  FurtherLists before{.total = plan.nprobe};
+  for (const std::size_t accepted : {10U, 3U, 0U}) {
+    const FurtherLists further = further_lists(plan, {.asked = 320, .accepted = accepted}, plan.nprobe);
+    EXPECT_GT(further.total, before.total) << accepted;
+    EXPECT_GT(further.cost_ns, before.cost_ns) << accepted;
+    EXPECT_EQ(further.next, further.total) << accepted;
+    before = further;
+  }
+  EXPECT_EQ(before.total, 1024U);
+  EXPECT_EQ(further_lists(plan, {.asked = 320, .accepted = 0}, 1024).next, 1024U);
+}
+
+TEST(FilterPlan, FewAnswersOfTheFilterAreNoReasonToGoFar) {
+  const FilterPlan plan = plan_of_lists();
+  EXPECT_EQ(further_lists(plan, {.asked = 20, .accepted = 0}, 3).next, 6U);
+}
+
+TEST(FilterPlan, TheFirstLookIsASmallPartOfTheScan) {
+  const FilterPlan near_the_scan = plan_filter({.selectivity = 0.02, .accept_ns = 2}, facts(IndexFamily::kIvf), kOne);
+  ASSERT_FALSE(near_the_scan.scan);
+  EXPECT_LT(near_the_scan.first_lists, near_the_scan.nprobe / 2);
+  const FilterPlan far_below = plan_filter({.selectivity = 0.5, .accept_ns = 2}, facts(IndexFamily::kIvf), kOne);
+  EXPECT_EQ(far_below.first_lists, far_below.nprobe);
+}
+
+TEST(FilterPlan, ATallyKeepsToTheRowsThatCameFirst) {
+  FilterTally tally{.most = 3};
+  for (const bool accepted : {true, false, false, true, true}) tally.count(accepted);
+  EXPECT_EQ(tally.asked, 3U);
+  EXPECT_EQ(tally.accepted, 1U);
+}
+
 TEST(FilterPlan, TheMethodOverrules) {
   for (const IndexFamily family : {IndexFamily::kFlat, IndexFamily::kHnsw, IndexFamily::kIvf}) {
     for (const double selectivity : {0.0, 0.001, 0.5, 1.0}) {
