@@ -61,7 +61,9 @@ struct Codec::Impl {
   std::span<const float> centroids() const noexcept;
 
   /// What codes of residuals are worth depends on the exact distance of their centroid.
-  ListDistances precision() const noexcept { return parsed.coding == Coding::kFloat ? ListDistances::kByCodes : ListDistances::kExact; }
+  ListDistances precision() const noexcept {
+    return parsed.coding == Coding::kFloat ? ListDistances::kByCodes : ListDistances::kExact;
+  }
 
   /// The `most` nearest coarse centroids of each query, nearest first, as (list number, distance): those of query i at
   /// out + i * most, counts[i] of them (all, unless an HNSW over the centroids is not connected). most <= nlist. The same for a

@@ -145,7 +145,8 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
       plan.index_ns = queries * walk_ns(met, met, asked, index);
       if (method != FilterMethod::kIndex) {
         double most = std::max(kLeastPatience, met);
-        while (most < static_cast<double>(index.rows) && walk_ns(kMorePatience * most, met, asked, index) < plan.scan_ns / queries) {
+        while (most < static_cast<double>(index.rows) &&
+               walk_ns(kMorePatience * most, met, asked, index) < plan.scan_ns / queries) {
           most *= kMorePatience;
         }
         plan.patience = static_cast<std::size_t>(kMorePatience * most);

@@ -219,7 +219,8 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
     for (std::size_t i = 0; completes && i < search.batch.size(); ++i) {
       // a walk heeds no bound: where it fell short it gave up, however near others are
       const bool bounded = !walked && !search.bounds.empty() && search.bounds[i].get() < std::numeric_limits<float>::infinity();
-      if (left[i] == 0 && !bounded && counts[i] < std::min(search.k, index.rows.live())) unanswered.push_back(static_cast<std::uint32_t>(i));
+      const bool short_of_k = counts[i] < std::min(search.k, index.rows.live());
+      if (left[i] == 0 && !bounded && short_of_k) unanswered.push_back(static_cast<std::uint32_t>(i));
     }
   }
   if (unanswered.empty()) return;

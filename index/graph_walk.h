@@ -56,7 +56,8 @@ class GraphWalk {
   /// and are left out of the answer. The answer is empty if the walk would keep more than `patience` rows, those left out among
   /// them, which it guesses from how many of those near the query are accepted, and how many elsewhere (`share`, 0 to 1).
   std::span<const MetRow> around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice = nullptr,
-                                 float weight = 0, std::size_t patience = std::numeric_limits<std::size_t>::max(), double share = 1);
+                                 float weight = 0, std::size_t patience = std::numeric_limits<std::size_t>::max(),
+                                 double share = 1);
 
   /// Distances computed so far.
   std::size_t distances() const noexcept { return count_; }
