@@ -68,6 +68,20 @@ QueryBatch::QueryBatch(const IndexSpec& spec, const MatrixView& queries, const S
   encoded_ = &parts.encoded;
 }
 
+QueryBatch::QueryBatch(const QueryBatch& batch, std::span<const std::span<const Candidate>> lists)
+    : queries_(batch.queries_), params_(batch.params_), codec_(batch.codec_), encoded_(batch.encoded_) {
+  own_.parts_ = std::make_unique<Parts>();
+  Parts& parts = *own_.parts_;
+  parts.starts.push_back(0);
+  for (const std::span<const Candidate> of_one : lists) {
+    parts.lists.insert(parts.lists.end(), of_one.begin(), of_one.end());
+    parts.starts.push_back(parts.lists.size());
+  }
+  lists_ = parts.lists;
+  starts_ = parts.starts;
+  sort_by_list(codec_->impl().parsed.nlist, parts);
+}
+
 void QueryBatch::sort_by_list(std::size_t nlist, Parts& parts) {
   std::vector<std::uint32_t>& starts = parts.visitor_starts;
   starts.assign(nlist + 2, 0);

@@ -43,7 +43,7 @@ class QueryBatch {
   QueryBatch(const IndexSpec& spec, const MatrixView& queries, const SearchParams& params = {},
              std::shared_ptr<const Codec> codec = nullptr, Memory* memory = nullptr);
 
-  /// Internal: the queries of `batch`, of an IVF's codec, with other lists, a span for each query.
+  /// Internal: the queries of `batch`, of an IVF's codec, with other lists, a span for each query. `batch` must outlive it.
   QueryBatch(const QueryBatch& batch, std::span<const std::span<const Candidate>> lists);
 
   std::size_t size() const noexcept { return static_cast<std::size_t>(queries_.rows()); }
