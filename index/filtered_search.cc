@@ -94,14 +94,24 @@ class ReadyBatch {
                       plan->nprobe > static_cast<std::size_t>(params.nprobe.value_or(index.spec.nprobe));
     if (more) params.nprobe = static_cast<int>(plan->nprobe);
     if (!more && given.codec() != nullptr && given.codec()->fingerprint() == index.codec->fingerprint()) return;
-    ready_ = &own_.emplace(index.spec, given.queries(), params, index.codec);
+    ready_ = &own_.emplace(index.spec, given.queries(), params, index.codec, &*memory_);
     work.distances += own_->distances();
   }
   const QueryBatch& operator*() const noexcept { return *ready_; }
 
  private:
+  const Reused<QueryBatch::Memory> memory_;
   std::optional<QueryBatch> own_;
   const QueryBatch* ready_;
+};
+
+/// What searches need beside the index's own scratch.
+struct FilterMemory {
+  std::vector<std::uint32_t> unanswered;
+  std::vector<char> left;
+  std::vector<VectorId> ids;
+  std::vector<Row> allowed;
+  std::vector<TopK> nearest;
 };
 
 void prefetch(const float* x, std::size_t d) noexcept {
@@ -139,7 +149,9 @@ FilterFacts sample_filter(const Filter& filter, const RowTable& rows) {
 
 void gather_rows(const Filter* filter, const RowTable& rows, bool by_list, std::vector<Row>& out) {
   if (filter != nullptr && by_list) {
-    std::vector<VectorId> ids;
+    const Reused<FilterMemory> memory;
+    std::vector<VectorId>& ids = memory->ids;
+    ids.clear();
     filter->list(ids);
     for (const VectorId id : ids) {
       const std::optional<Row> row = rows.find(id);
@@ -159,7 +171,9 @@ void scan_rows(const SearchedIndex& index, const RowSearch& search, std::span<co
                std::span<const Row> allowed, Candidate* out, std::size_t* counts) {
   const std::size_t d = index.spec.dimension;
   const bool in_place = index.parsed.coding == Coding::kFloat;
-  std::vector<TopK> nearest;
+  const Reused<FilterMemory> memory;
+  std::vector<TopK>& nearest = memory->nearest;
+  nearest.clear();
   nearest.reserve(queries.size());
   for (const std::uint32_t query : queries) nearest.emplace_back(std::span(out + query * search.k, search.k), search.order);
   ScratchLease scratch;
@@ -191,7 +205,9 @@ void scan_rows(const SearchedIndex& index, const RowSearch& search, std::span<co
 void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate* out, std::size_t* counts) {
   const bool filtered = search.filter != nullptr && index.rows.live() != 0;
   const FilterPlan plan = filtered ? plan_of(index, search) : FilterPlan{};
-  std::vector<std::uint32_t> unanswered;
+  const Reused<FilterMemory> memory;
+  std::vector<std::uint32_t>& unanswered = memory->unanswered;
+  unanswered.clear();
   if (plan.scan) {
     unanswered.resize(search.batch.size());
     std::iota(unanswered.begin(), unanswered.end(), std::uint32_t{0});
@@ -212,7 +228,8 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
                           .share = plan.filter.selectivity},
                          out, counts);
     }
-    std::vector<char> left(search.batch.size(), 0);
+    std::vector<char>& left = memory->left;
+    left.assign(search.batch.size(), 0);
     for (const std::uint32_t query : unanswered) left[query] = 1;
     const bool walked = index.parsed.family == IndexFamily::kHnsw;
     const bool completes = walked || (filtered && index.parsed.family == IndexFamily::kIvf);
@@ -224,7 +241,8 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
     }
   }
   if (unanswered.empty()) return;
-  std::vector<Row> allowed;
+  std::vector<Row>& allowed = memory->allowed;
+  allowed.clear();
   gather_rows(search.filter, index.rows, plan.by_list, allowed);
   scan_rows(index, search, unanswered, allowed, out, counts);
 }
