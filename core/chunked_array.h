@@ -8,6 +8,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "core/pages.h"
+
 namespace annulus {
 
 /// Elements in chunks of kFirst, kFirst, 2 kFirst, 4 kFirst, ...: to grow is to allocate a chunk, which touches no memory, and an
@@ -33,7 +35,9 @@ class ChunkedArray {
   /// Makes room for `count` elements in all: growing to that size cannot throw. If it throws, nothing has changed.
   void reserve(std::size_t count) {
     while (capacity() < count) {
-      chunk_[chunks_] = std::make_unique_for_overwrite<T[]>(capacity() == 0 ? kFirst : capacity());
+      const std::size_t size = capacity() == 0 ? kFirst : capacity();
+      chunk_[chunks_] = std::make_unique_for_overwrite<T[]>(size);
+      give_back_pages(chunk_[chunks_].get(), size * sizeof(T));
       ++chunks_;
     }
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/pages.h"
 #include "index/distance.h"
 #include "index/row_store.h"
 #include "index/top_k.h"
@@ -27,8 +28,12 @@ class FlatStore final : public RowStore {
     if (end * d_ * sizeof(float) > index_.codes.capacity()) {
       std::vector<std::uint8_t> grown;
       grown.reserve(std::max(end * d_ * sizeof(float), index_.codes.capacity() + index_.codes.capacity() / 2));
+      give_back_pages(grown.data(), grown.capacity());
       grown = index_.codes;
-      alone([&] { index_.codes.swap(grown); });
+      alone([&] {
+        index_.codes.swap(grown);
+        written_ = index_.codes.size();
+      });
     }
     static_cast<void>(vectors);
   }
@@ -67,7 +72,7 @@ class FlatStore final : public RowStore {
 
   const faiss::Index& container() const noexcept override { return index_; }
 
-  std::size_t memory_bytes() const noexcept override { return count() * d_ * sizeof(float); }
+  std::size_t memory_bytes() const noexcept override { return written_; }
 
   void take(const RowTable& rows, const faiss::Index& loaded) {
     const auto* flat = dynamic_cast<const faiss::IndexFlat*>(&loaded);
@@ -101,12 +106,14 @@ class FlatStore final : public RowStore {
 
   void resize(std::size_t n) {
     index_.codes.resize(n * d_ * sizeof(float));
+    written_ = std::max(written_, index_.codes.size());
     index_.ntotal = static_cast<std::int64_t>(n);
   }
 
   Metric metric_;
   std::size_t d_;
   faiss::IndexFlat index_;
+  std::size_t written_ = 0;  ///< the most bytes that were ever in use of its array
 };
 
 }  // namespace

@@ -22,9 +22,16 @@ void grow_aside(std::vector<T>& array, std::size_t needed, const WhileAlone& alo
   if (needed <= array.capacity()) return;
   std::vector<T> grown;
   grown.reserve(grown_capacity(needed, array.capacity()));
-  advise_huge_pages(grown.data(), grown.capacity() * sizeof(T));
+  give_back_pages(grown.data(), grown.capacity() * sizeof(T));
+  advise_huge_pages(grown.data(), 0, array.size() * sizeof(T));
   grown.assign(array.begin(), array.end());
   alone([&] { array.swap(grown); });
+}
+
+/// Asks for huge pages behind what was appended since the array had `before` elements.
+template <class T>
+void advise_appended(std::vector<T>& array, std::size_t before) noexcept {
+  advise_huge_pages(array.data(), before * sizeof(T), array.size() * sizeof(T));
 }
 
 }  // namespace annulus

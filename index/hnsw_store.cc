@@ -245,8 +245,13 @@ class HnswStore final : public RowStore, private RowSpace {
       graph.offsets.push_back(graph.offsets.back() +
                               static_cast<std::size_t>(graph.cum_nneighbor_per_level[static_cast<std::size_t>(level)]));
     }
+    const std::size_t links_before = graph.neighbors.size();
     graph.neighbors.resize(links, -1);
     links_ = links;
+    advise_appended(storage().codes, before * storage().code_size);
+    advise_appended(graph.levels, before);
+    advise_appended(graph.offsets, before);
+    advise_appended(graph.neighbors, links_before);
     if (coded_) add_codes(before, after, vectors, alone);
   }
 
@@ -263,13 +268,14 @@ class HnswStore final : public RowStore, private RowSpace {
       alone([&] { std::swap(codes_, grown); });
     }
     for (std::size_t i = 0; i < n; ++i) cut_ += codes_->encode(static_cast<Row>(before + i), vectors + i * d);
+    codes_->advise(before, after);
     if (static_cast<double>(cut_) > kRelearnCut * static_cast<double>(after * d)) relearn();
   }
 
   /// Codes of the first `rows` rows, on a scale learnt from them.
   std::optional<Int8Rows> encoded(std::size_t rows, std::size_t capacity) {
     const std::size_t d = spec_.dimension;
-    std::optional<Int8Rows> fresh(std::in_place, Int8Scale::learn(spec_.metric, floats(), rows, d), capacity);
+    std::optional<Int8Rows> fresh(std::in_place, Int8Scale::learn(spec_.metric, floats(), rows, d), capacity, rows);
     for (std::size_t row = 0; row < rows; ++row) fresh->encode(static_cast<Row>(row), floats() + row * d);
     learnt_rows_ = rows;
     cut_ = 0;

@@ -14,12 +14,12 @@ std::size_t padded(std::size_t d) noexcept {
 
 }  // namespace
 
-Int8Rows::Int8Rows(Int8Scale scale, std::size_t capacity)
+Int8Rows::Int8Rows(Int8Scale scale, std::size_t capacity, std::size_t soon)
     : scale_(std::move(scale)),
       capacity_(capacity),
       stride_(padded(scale_.dimension())),
-      codes_(capacity * stride_),
-      norms_(scale_.metric() == Metric::kL2 ? capacity : 0) {}
+      codes_(capacity * stride_, soon * stride_),
+      norms_(scale_.metric() == Metric::kL2 ? capacity : 0, scale_.metric() == Metric::kL2 ? soon : 0) {}
 
 std::size_t Int8Rows::encode(Row row, const float* vector) noexcept {
   std::uint8_t* codes = codes_.data() + std::size_t{row} * stride_;
@@ -31,7 +31,7 @@ std::size_t Int8Rows::encode(Row row, const float* vector) noexcept {
 }
 
 Int8Rows Int8Rows::grown(std::size_t rows, std::size_t capacity) const {
-  Int8Rows copy(scale_, capacity);
+  Int8Rows copy(scale_, capacity, rows);
   if (rows != 0) std::memcpy(copy.codes_.data(), codes_.data(), rows * stride_);
   if (rows != 0 && norms_.size() != 0) std::memcpy(copy.norms_.data(), norms_.data(), rows * sizeof(std::int32_t));
   return copy;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "index/aligned_buffer.h"
 #include "index/graph_builder.h"
@@ -16,7 +17,9 @@ namespace annulus {
 /// others are read.
 class Int8Rows {
  public:
-  Int8Rows(Int8Scale scale, std::size_t capacity);
+  /// Rows below `soon` are encoded before long.
+  Int8Rows(Int8Scale scale, std::size_t capacity, std::size_t soon);
+  Int8Rows(Int8Scale scale, std::size_t capacity) : Int8Rows(std::move(scale), capacity, capacity) {}
 
   const Int8Scale& scale() const noexcept { return scale_; }
   std::size_t capacity() const noexcept { return capacity_; }
@@ -26,6 +29,12 @@ class Int8Rows {
 
   /// Returns how many components lie at the ends of the scale or beyond: they may have been cut.
   std::size_t encode(Row row, const float* vector) noexcept;
+
+  /// Asks for huge pages behind rows [begin, end), which are encoded.
+  void advise(std::size_t begin, std::size_t end) noexcept {
+    codes_.advise(begin * stride_, end * stride_);
+    if (norms_.size() != 0) norms_.advise(begin, end);
+  }
 
   /// A copy of the first `rows` rows with room for `capacity`.
   Int8Rows grown(std::size_t rows, std::size_t capacity) const;
