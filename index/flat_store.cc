@@ -70,7 +70,7 @@ class FlatStore final : public RowStore {
     return copy;
   }
 
-  const faiss::Index& container() const noexcept override { return index_; }
+  void with_container(const std::function<void(const faiss::Index&)>& use) const override { use(index_); }
 
   std::size_t memory_bytes() const noexcept override { return written_; }
 

@@ -152,7 +152,7 @@ class HnswStore final : public RowStore, private RowSpace {
     return copy;
   }
 
-  const faiss::Index& container() const noexcept override { return *index_; }
+  void with_container(const std::function<void(const faiss::Index&)>& use) const override { use(*index_); }
 
   std::size_t memory_bytes() const noexcept override {
     const std::size_t coded = codes_ ? codes_->row_bytes() : 0;

@@ -56,7 +56,7 @@ Int8BlockLists::Room Int8BlockLists::enlarged(std::size_t list, std::size_t more
   const std::size_t needed = (header.size + more + kBlockRows - 1) / kBlockRows;
   Room room;
   if (needed <= header.capacity) return room;
-  const std::size_t capacity = std::max<std::size_t>(needed, header.capacity + header.capacity / 8);
+  const std::size_t capacity = std::max<std::size_t>(needed, header.capacity + header.capacity / 32);
   const std::size_t bytes = capacity * block_bytes(d_);
   room.list_ = list;
   room.header_.blocks.reset(static_cast<std::uint8_t*>(::operator new (bytes, std::align_val_t{64})));

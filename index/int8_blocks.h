@@ -15,7 +15,7 @@
 namespace annulus {
 
 /// Growable lists of (code, norm, row number). Positions in a list are 0 to size - 1. Append, overwrite and take_out are O(d);
-/// a list that is full grows by an eighth. The headers of all lists lie side by side, 16 bytes each, and the blocks of a list in
+/// a list that is full grows by a 32nd. The headers of all lists lie side by side, 16 bytes each, and the blocks of a list in
 /// one piece: what a search touches of a list that it skips or has yet to reach is one cache line.
 /// Thread safety: const calls from any threads at once; `enlarged` beside them; other calls exclude all else.
 class Int8BlockLists {

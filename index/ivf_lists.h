@@ -3,13 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "index/codec_impl.h"
 #include "index/int8_blocks.h"
+#include "index/row_places.h"
 #include "index/row_store.h"
 
 namespace faiss {
@@ -19,8 +22,10 @@ struct IndexIVF;
 
 namespace annulus {
 
-/// Where rows are, and their codes. FAISS's IndexIVF holds them, so that it can be written as it is; position i of a list is the
-/// same entry there and in the int8 blocks. Append and take_out are O(d).
+/// Where rows are, and their codes. FAISS's IndexIVF holds the codes; position i of a list is the same entry there and in the int8
+/// blocks. The 8 bytes that FAISS has for a row's number are filled while it is written only: the blocks have it, or an array of
+/// ours. Lists grow by a 32nd: they all grow at different times, and what room they have on average is a 64th of the memory.
+/// Append and take_out are O(d).
 /// Thread safety: const calls from any threads at once; `make_room` beside them; other calls exclude all else.
 class IvfLists {
  public:
@@ -29,7 +34,12 @@ class IvfLists {
   IvfLists(const IvfLists&) = delete;
   IvfLists& operator=(const IvfLists&) = delete;
 
+  /// For coding and distances; its lists have codes and no numbers.
   const faiss::IndexIVF& index() const noexcept { return *index_; }
+
+  /// Calls `use` with the whole index. One call at a time takes place.
+  void with_whole_index(const std::function<void(const faiss::Index&)>& use) const;
+
   std::size_t code_bytes() const noexcept;  ///< of a row in FAISS's lists
   std::size_t size(std::size_t list) const noexcept;
   const std::uint8_t* codes(std::size_t list) const noexcept;
@@ -38,7 +48,7 @@ class IvfLists {
   /// Int8 codes beside float rows; null if there are none.
   const Int8BlockLists* blocks() const noexcept { return blocks_ ? &*blocks_ : nullptr; }
 
-  bool holds(Row row) const noexcept { return row < places_.size() && places_[row].list != kNowhere; }
+  bool holds(Row row) const noexcept { return places_.holds(row); }
   std::size_t list_of(Row row) const noexcept { return places_[row].list; }
   const std::uint8_t* code_of(Row row) const noexcept;
 
@@ -61,13 +71,6 @@ class IvfLists {
   std::size_t memory_bytes() const noexcept;
 
  private:
-  static constexpr std::uint32_t kNowhere = UINT32_MAX;
-
-  struct Place {
-    std::uint32_t list = kNowhere;
-    std::uint32_t offset = 0;
-  };
-
   faiss::ArrayInvertedLists& lists() const noexcept;
 
   std::size_t d_;
@@ -75,7 +78,9 @@ class IvfLists {
   const Codec::Impl& codec_;  ///< VectorIndex holds the codec
   std::unique_ptr<faiss::IndexIVF> index_;
   std::optional<Int8BlockLists> blocks_;
-  std::vector<Place> places_;  ///< by row
+  std::vector<std::vector<Row>> rows_;  ///< by list and position; none if there are blocks
+  RowPlaces places_;
+  mutable std::mutex writing_;  ///< held while FAISS's lists have numbers
 };
 
 }  // namespace annulus

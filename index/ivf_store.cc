@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -139,11 +140,10 @@ class IvfStore final : public RowStore {
     return copy;
   }
 
-  const faiss::Index& container() const noexcept override { return lists_.index(); }
+  void with_container(const std::function<void(const faiss::Index&)>& use) const override { lists_.with_whole_index(use); }
 
   std::size_t memory_bytes() const noexcept override {
-    return lists_.memory_bytes() + staged_.codes.capacity() + staged_.int8_codes.capacity() +
-           (staged_.lists.capacity() + staged_.norms.capacity()) * sizeof(std::uint32_t);
+    return lists_.memory_bytes() + staged_bytes_.load(std::memory_order_relaxed);
   }
 
   void take(const RowTable& rows, faiss::Index& loaded) { lists_.take(rows, loaded); }
@@ -169,6 +169,8 @@ class IvfStore final : public RowStore {
             codec_.row_scale->encode_row(vectors + i * spec_.dimension, staged_.int8_codes.data() + i * spec_.dimension);
       }
     }
+    staged_bytes_ = staged_.codes.capacity() + staged_.int8_codes.capacity() +
+                    (staged_.lists.capacity() + staged_.norms.capacity()) * sizeof(std::uint32_t);
     lists_.make_room(*std::max_element(rows.begin(), rows.end()), staged_.lists, alone);
   }
 
@@ -279,6 +281,7 @@ class IvfStore final : public RowStore {
   IvfLists lists_;
   std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 residuals; points into lists_
   Staged staged_;
+  std::atomic<std::size_t> staged_bytes_{0};  ///< which is asked for beside a write
 };
 
 }  // namespace

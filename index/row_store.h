@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -98,8 +99,8 @@ class RowStore {
   /// A container with the given rows alone, renumbered from 0 in their order; codes stay as they are.
   virtual std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const = 0;
 
-  /// The container, for FAISS's writer.
-  virtual const faiss::Index& container() const noexcept = 0;
+  /// Calls `use` with the container, whole, for FAISS's writer.
+  virtual void with_container(const std::function<void(const faiss::Index&)>& use) const = 0;
 
   virtual std::size_t memory_bytes() const noexcept = 0;
 };

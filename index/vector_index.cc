@@ -380,7 +380,9 @@ std::string VectorIndex::to_bytes() const {
   for (Row row = 0; row < rows; ++row) writer.put(impl_->rows.state(row) == RowState::kFree ? VectorId{0} : impl_->rows.id(row));
   for (Row row = 0; row < rows; ++row) writer.put(static_cast<std::uint8_t>(impl_->rows.state(row)));
   if (impl_->codec != nullptr) writer.put_string(impl_->codec->impl().scale_bytes());
-  writer.put_string(ready() ? write_faiss_index(impl_->store->container()) : std::string());
+  std::string container;
+  if (ready()) impl_->store->with_container([&](const faiss::Index& index) { container = write_faiss_index(index); });
+  writer.put_string(container);
   return seal_envelope(EnvelopeKind::kIndex, kIndexVersion, writer.take());
 }
 

@@ -1,4 +1,4 @@
-// What a shard says that it holds, beside what the process grew by; and what a record costs beside its vector, codes, links and key.
+// What a shard says that it holds, beside what its process grew by; and what a record costs beside vector, codes, links and key.
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <unistd.h>
