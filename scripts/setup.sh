@@ -8,7 +8,7 @@ packages=(
   build-essential cmake ninja-build pkg-config python3
   libxxhash-dev libeigen3-dev          # ring; vectors in the public API
   libfaiss-dev libopenblas-pthread-dev # index
-  libhwy-dev robin-map-dev libabsl-dev # SIMD kernels; id map; ordered record table
+  libhwy-dev robin-map-dev # SIMD kernels; id map
   libhiredis-dev libssl-dev nlohmann-json3-dev # cache nodes on Redis; content hashes and manifests of artifacts
   libfmt-dev libcli11-dev # program
   libgtest-dev libgmock-dev libbenchmark-dev python3-xxhash # tests and benchmarks

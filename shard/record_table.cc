@@ -70,8 +70,7 @@ RecordTable::Record RecordTable::operator[](Slot slot) const noexcept {
 }
 
 std::size_t RecordTable::memory_bytes() const noexcept {
-  // a b-tree's nodes are between half full and full; random inserts leave them full to ln 2
-  return records_.memory_bytes() + keys_.memory_bytes() + order_.size() * sizeof(Entry) * 10 / 7;
+  return records_.memory_bytes() + keys_.memory_bytes() + order_.memory_bytes();
 }
 
 }  // namespace annulus

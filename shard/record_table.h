@@ -1,8 +1,6 @@
 // The records of one shard without their vectors, in the order of their tokens.
 #pragma once
 
-#include <absl/container/btree_set.h>
-
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -14,6 +12,7 @@
 #include "ring/arc.h"
 #include "ring/token.h"
 #include "shard/key_arena.h"
+#include "shard/packed_set.h"
 
 namespace annulus {
 
@@ -21,9 +20,10 @@ namespace annulus {
 using Slot = std::uint32_t;
 
 /// Keys, versions and tombstones of a shard, ordered by (token, key bytes): an arc is one contiguous walk, and the same
-/// tree finds a key. All operations O(log n), and none moves what is there to make room. Not thread-safe.
+/// order finds a key. All operations are those of PackedSet, O(log n) but for the splits; nothing else moves what is there to make
+/// room. Not thread-safe.
 ///
-/// Memory: 24 bytes a record, some 11 of the tree (the upper half of the token, and the slot; the rest is in the key), and the
+/// Memory: 24 bytes a record, some 8.5 of the order (the upper half of the token, and the slot; the rest is in the key), and the
 /// key's bytes with 2 for its length, rounded up to 4.
 class RecordTable {
  public:
@@ -104,7 +104,6 @@ class RecordTable {
     KeyView key;
   };
   struct Less {
-    using is_transparent = void;
     const RecordTable* table;
     std::uint32_t above(const Entry& entry) const { return entry.token_above; }
     std::uint32_t above(const Probe& probe) const { return upper_half(probe.token); }
@@ -120,7 +119,7 @@ class RecordTable {
     }
   };
   static std::uint32_t upper_half(Token token) noexcept { return static_cast<std::uint32_t>(token >> 32); }
-  using Order = absl::btree_set<Entry, Less>;
+  using Order = PackedSet<Entry, Less>;
 
   // An arc as one or two closed token ranges that do not wrap, in clockwise order; an unused one is empty (first > last).
   struct Range {
@@ -135,7 +134,7 @@ class RecordTable {
   }
 
   template <typename Visit>
-  bool walk_range(Order::const_iterator it, Token last, Visit&& visit) const {
+  bool walk_range(Order::Iterator it, Token last, Visit&& visit) const {
     const std::uint32_t above = upper_half(last);
     for (; it != order_.end() && it->token_above <= above; ++it) {
       if (it->token_above == above && token(it->slot) > last) return true;
