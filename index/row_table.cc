@@ -6,8 +6,18 @@
 
 namespace annulus {
 
-std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector<RowState> states) {
-  RowTable table;
+std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector<RowState> states, RowNumbers numbers) {
+  const auto in_place = [&](std::size_t i) { return states[i] == RowState::kFree || (states[i] == RowState::kLive && ids[i] == i); };
+  bool by_id = numbers == RowNumbers::kIds;
+  for (std::size_t i = 0; by_id && i < ids.size(); ++i) by_id = in_place(i);
+  RowTable table(by_id ? RowNumbers::kIds : RowNumbers::kInOrder);
+  if (by_id) {
+    table.states_.reserve((ids.size() + 3) / 4);
+    for (std::size_t i = 0; i < ids.size(); ++i) table.append(i, states[i]);
+    table.live_ = static_cast<std::size_t>(std::count(states.begin(), states.end(), RowState::kLive));
+    table.greatest_ = ids.empty() ? 0 : ids.size() - 1;
+    return table;
+  }
   const VectorId greatest = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end());
   table.reserve(ids.size(), greatest);
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -32,6 +42,14 @@ std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector
 }
 
 void RowTable::reserve(std::size_t count, VectorId greatest) {
+  if (by_id_) {
+    if (greatest < kMaxRows && (greatest < rows_ || dense(greatest, live_ + count))) {
+      states_.reserve(greatest / 4 + 1);
+      greatest_ = std::max(greatest_, greatest);
+      return;
+    }
+    look_up();
+  }
   low_.reserve(rows() + count);
   states_.reserve((rows() + count + 3) / 4);
   if (greatest >> 32 != 0) widen();
@@ -54,6 +72,28 @@ void RowTable::reserve(std::size_t count, VectorId greatest) {
   } else {
     row_of_.reserve(std::max(row_of_.size() + count, 2 * row_of_.size()));
   }
+}
+
+// From rows that have their ids' numbers to rows that are looked up.
+void RowTable::look_up() {
+  ChunkedArray<std::uint32_t> low;
+  ChunkedArray<Row> dense;
+  low.resize(rows_, 0);
+  dense.resize(rows_, kNoRow);
+  Row free = kNoRow;
+  for (auto row = static_cast<Row>(rows_); row-- > 0;) {
+    if (is_live(row)) {
+      low[row] = row;
+      dense[row] = row;
+    } else {
+      low[row] = free;
+      free = row;
+    }
+  }
+  low_ = std::move(low);
+  dense_ = std::move(dense);
+  free_ = free;
+  by_id_ = false;
 }
 
 void RowTable::widen() {
@@ -110,12 +150,13 @@ void RowTable::set_id(Row row, VectorId id) noexcept {
 }
 
 void RowTable::append(VectorId id, RowState state) noexcept {
-  const auto row = static_cast<Row>(rows());
+  const auto row = static_cast<Row>(rows_++);
+  if (states_.size() * 4 == row) states_.push_back(0);
+  set_state(row, state);
+  if (by_id_) return;
   low_.push_back(0);
   if (wide_) high_.push_back(0);
-  if (states_.size() * 4 == row) states_.push_back(0);
   set_id(row, id);
-  set_state(row, state);
 }
 
 void RowTable::assign(VectorId id, Row row) {
@@ -124,6 +165,13 @@ void RowTable::assign(VectorId id, Row row) {
     set_state(*former, RowState::kDead);
     ++dead_;
     --live_;
+  }
+  if (by_id_) {
+    assert(row == id);
+    while (rows_ <= row) append(rows_, RowState::kFree);
+    set_state(row, RowState::kLive);
+    ++live_;
+    return;
   }
   if (row == rows()) {
     append(id, RowState::kLive);
@@ -144,6 +192,12 @@ void RowTable::append_dead() {
 
 void RowTable::release(VectorId id, RowState state) {
   const Row row = *find(id);
+  if (by_id_) {
+    assert(state == RowState::kFree);
+    set_state(row, state);
+    --live_;
+    return;
+  }
   unmap(id);
   --live_;
   set_id(row, 0);
@@ -165,6 +219,7 @@ void RowTable::release_swapping_last(VectorId id) {
   low_.pop_back();
   if (wide_) high_.pop_back();
   if (last % 4 == 0) states_.pop_back();
+  --rows_;
   --live_;
 }
 

@@ -122,9 +122,18 @@ struct VectorIndex::Impl {
     }
   }
 
-  /// Rows for the kept ids, as RowTable::assign will take them.
+  /// What the store's RowPolicy allows: lists hold any rows, and need to be told where they are anyhow.
+  RowNumbers numbers() const noexcept {
+    return parsed.family == IndexFamily::kIvf ? RowNumbers::kIds : RowNumbers::kInOrder;
+  }
+
+  /// Rows for the kept ids, for which there is room, as RowTable::assign will take them.
   std::vector<Row> choose_rows(std::span<const VectorId> ids, std::span<const std::size_t> kept) const {
     std::vector<Row> chosen(kept.size());
+    if (rows.by_id()) {
+      for (std::size_t i = 0; i < kept.size(); ++i) chosen[i] = static_cast<Row>(ids[kept[i]]);
+      return chosen;
+    }
     std::optional<Row> free = rows.first_free();
     std::size_t next = rows.rows();
     for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -169,7 +178,7 @@ void VectorIndex::attach_codec(std::shared_ptr<const Codec> codec) {
                 "the index holds " + std::to_string(size()) + " vectors in codes of its codec; attach another to an empty index");
   }
   std::unique_ptr<RowStore> store = make_store(spec(), impl_->parsed, codec.get());
-  impl_->rows = RowTable();
+  impl_->rows = RowTable(impl_->numbers());
   impl_->store = std::move(store);
   impl_->codec = std::move(codec);
 }
@@ -194,7 +203,6 @@ StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& v
   const std::size_t d = spec().dimension;
   validate_vectors(vectors, d, spec().metric, "the vectors");
   const std::vector<std::size_t> kept = last_of_each(ids);
-  staged.rows_ = impl_->choose_rows(ids, kept);
   staged.ids_ = chosen(ids, kept);
   staged.vectors_ = vectors.data();
   if (kept.size() != n || static_cast<std::size_t>(vectors.outerStride()) != d) {
@@ -204,6 +212,7 @@ StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& v
   }
   const VectorId greatest = *std::max_element(staged.ids_.begin(), staged.ids_.end());
   alone([&] { impl_->rows.reserve(kept.size(), greatest); });
+  staged.rows_ = impl_->choose_rows(ids, kept);
   impl_->store->stage(staged.rows_, staged.vectors_, alone);
   return staged;
 }
@@ -233,7 +242,6 @@ StagedRows VectorIndex::stage_codes(std::span<const VectorId> ids, std::span<con
   StagedRows staged;
   if (ids.empty()) return staged;
   const std::vector<std::size_t> kept = last_of_each(ids);
-  staged.rows_ = impl_->choose_rows(ids, kept);
   staged.ids_ = chosen(ids, kept);
   std::vector<std::uint8_t> gathered(kept.size() == ids.size() ? 0 : kept.size() * bytes);
   if (!gathered.empty()) {
@@ -242,6 +250,7 @@ StagedRows VectorIndex::stage_codes(std::span<const VectorId> ids, std::span<con
   }
   const VectorId greatest = *std::max_element(staged.ids_.begin(), staged.ids_.end());
   alone([&] { impl_->rows.reserve(kept.size(), greatest); });
+  staged.rows_ = impl_->choose_rows(ids, kept);
   impl_->store->stage_codes(staged.rows_, codes.data(), alone);
   return staged;
 }
@@ -401,7 +410,7 @@ VectorIndex VectorIndex::from_bytes(std::string_view bytes, std::shared_ptr<cons
     for (VectorId& id : ids) id = reader.get<std::uint64_t>();
     std::vector<RowState> states(count);
     for (RowState& state : states) state = static_cast<RowState>(reader.get<std::uint8_t>());
-    std::optional<RowTable> rows = RowTable::restore(std::move(ids), std::move(states));
+    std::optional<RowTable> rows = RowTable::restore(std::move(ids), std::move(states), impl->numbers());
     check_loaded(rows.has_value(), "an id is in two rows, or a row in no state that is known");
     impl->rows = std::move(*rows);
     const std::string_view scale = has_codec != 0 && version >= 2 ? reader.get_string() : std::string_view();

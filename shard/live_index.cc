@@ -72,6 +72,7 @@ void LiveIndex::rebuild(VectorIndex next) {
     std::lock_guard writing(writes_);
     ids.resize(current_.size());
     current_.ids(ids);
+    std::sort(ids.begin(), ids.end());  // dense ids from the first block on take less memory
     next_.emplace(std::move(next));
   }
   try {

@@ -135,5 +135,72 @@ TEST(RowTable, RestoresFreeDeadAndLiveRows) {
   EXPECT_FALSE(RowTable::restore({7}, {static_cast<RowState>(3)}));
 }
 
+// Upserts and erases of ids up to `greatest`, in a table that gives rows their ids' numbers as long as it can.
+void churn_by_id(RowTable& table, std::map<VectorId, Row>& model, VectorId greatest, std::mt19937_64& random) {
+  for (int step = 0; step < 4000; ++step) {
+    const VectorId id = random() % (greatest + 1);
+    if (model.contains(id)) {
+      table.release(id, RowState::kFree);
+      model.erase(id);
+      continue;
+    }
+    table.reserve(1, id);
+    Row row = static_cast<Row>(id);
+    if (!table.by_id()) row = table.first_free().value_or(static_cast<Row>(table.rows()));
+    table.assign(id, row);
+    model[id] = row;
+    if (step % 50 != 0) continue;
+    ASSERT_EQ(table.live(), model.size());
+    for (VectorId asked = 0; asked <= greatest; asked += 1 + greatest / 1000) {
+      const auto known = model.find(asked);
+      ASSERT_EQ(table.find(asked), known == model.end() ? std::nullopt : std::optional<Row>(known->second)) << "id " << asked;
+    }
+    for (const auto& [live, at] : model) {
+      ASSERT_EQ(table.id(at), live);
+      ASSERT_TRUE(table.is_live(at));
+    }
+  }
+}
+
+TEST(RowTable, GivesDenseIdsTheirOwnRowsForAQuarterOfAByte) {
+  std::mt19937_64 random(1);
+  RowTable table(RowNumbers::kIds);
+  std::map<VectorId, Row> model;
+  ASSERT_NO_FATAL_FAILURE(churn_by_id(table, model, 4000, random));
+  EXPECT_TRUE(table.by_id());
+  EXPECT_LE(table.rows(), 4001U);
+  EXPECT_LE(table.memory_bytes(), 4001 / 4 + 1U);
+}
+
+TEST(RowTable, LooksRowsUpOnceAnIdIsFarAway) {
+  for (const VectorId greatest : {VectorId{100000}, VectorId{1} << 33}) {
+    std::mt19937_64 random(2);
+    RowTable table(RowNumbers::kIds);
+    std::map<VectorId, Row> model;
+    ASSERT_NO_FATAL_FAILURE(churn_by_id(table, model, 500, random));
+    ASSERT_TRUE(table.by_id());
+    ASSERT_NO_FATAL_FAILURE(churn_by_id(table, model, greatest, random));
+    ASSERT_NO_FATAL_FAILURE(churn_by_id(table, model, 500, random));
+    EXPECT_FALSE(table.by_id());
+  }
+}
+
+TEST(RowTable, RestoresRowsByIdWhereTheyAre) {
+  using enum RowState;
+  const auto by_id = RowTable::restore({0, 0, 2}, {kFree, kFree, kLive}, RowNumbers::kIds);
+  ASSERT_TRUE(by_id && by_id->by_id());
+  EXPECT_EQ(by_id->find(2), Row{2});
+  EXPECT_EQ(by_id->find(0), std::nullopt);
+  EXPECT_EQ(by_id->rows(), 3U);
+  EXPECT_EQ(by_id->live(), 1U);
+  for (const RowState other : {kLive, kDead}) {
+    const auto looked_up = RowTable::restore({1, 0, 2}, {kLive, kFree, other}, RowNumbers::kIds);
+    ASSERT_TRUE(looked_up && !looked_up->by_id());
+    EXPECT_EQ(looked_up->find(1), Row{0});
+  }
+  const auto dead = RowTable::restore({0, 1}, {kLive, kDead}, RowNumbers::kIds);
+  ASSERT_TRUE(dead && !dead->by_id());
+}
+
 }  // namespace
 }  // namespace annulus
