@@ -143,6 +143,31 @@ TEST_P(ShardMemory, IsWhatTheProcessGrewBy) {
   expect_true(*shard, before, "filled again");
 }
 
+TEST_P(ShardMemory, OfALoadedIndexIsWhatTheProcessGrewBy) {
+  const std::size_t rows = GetParam().rows;
+  const std::size_t d = GetParam().d;
+  std::string bytes;
+  {
+    VectorIndex index(spec(), codec_);
+    for (std::size_t begin = 0; begin < rows; begin += 1000) {
+      std::vector<VectorId> ids(1000);
+      Matrix vectors(1000, static_cast<Eigen::Index>(d));
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = begin + i;
+        fill_vector(ids[i], 1, std::span(vectors.row(static_cast<Eigen::Index>(i)).data(), d));
+      }
+      index.upsert(ids, vectors);
+    }
+    bytes = index.to_bytes();
+  }
+  const std::size_t before = resident_bytes();
+  const VectorIndex loaded = VectorIndex::from_bytes(bytes, codec_);
+  const auto growth = static_cast<double>(resident_bytes() - before);
+  const auto counted = static_cast<double>(loaded.memory_bytes());
+  EXPECT_LE(std::abs(counted - growth), 0.05 * growth) << "counted " << counted << ", grown by " << growth;
+  RecordProperty("ratio", std::to_string(counted / growth));
+}
+
 TEST_P(ShardMemory, TakesAtMost48BytesARecordBesideItsContent) {
   for (const std::size_t rows : sizes()) {
     const auto shard = make_shard();
