@@ -7,7 +7,9 @@
 namespace annulus {
 
 std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector<RowState> states, RowNumbers numbers) {
-  const auto in_place = [&](std::size_t i) { return states[i] == RowState::kFree || (states[i] == RowState::kLive && ids[i] == i); };
+  const auto in_place = [&](std::size_t i) {
+    return states[i] == RowState::kFree || (states[i] == RowState::kLive && ids[i] == i);
+  };
   bool by_id = numbers == RowNumbers::kIds;
   for (std::size_t i = 0; by_id && i < ids.size(); ++i) by_id = in_place(i);
   RowTable table(by_id ? RowNumbers::kIds : RowNumbers::kInOrder);

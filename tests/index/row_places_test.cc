@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -35,7 +36,8 @@ void churn(std::size_t nlist, std::size_t positions, RowPlaces& places, Places& 
       continue;
     }
     const auto end = [&](std::size_t count) {
-      return static_cast<std::uint32_t>(random() % 2 == 0 ? count - 1 - random() % std::min<std::size_t>(count, 3) : random() % count);
+      const std::size_t back = random() % std::min<std::size_t>(count, 3);
+      return static_cast<std::uint32_t>(random() % 2 == 0 ? count - 1 - back : random() % count);
     };
     const RowPlaces::Place place{end(nlist), end(positions)};
     places.set(row, place);
