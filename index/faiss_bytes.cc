@@ -142,7 +142,7 @@ class Walk {
     const auto lists = bytes_.get<std::uint64_t>();
     if (lists != expected) refuse("has another number of lists than of inverted lists");
     const auto code_bytes = bytes_.get<std::uint64_t>();
-    if (code_bytes > bytes_.left()) refuse("has codes of " + std::to_string(code_bytes) + " bytes");
+    if (code_bytes > kMaxDimension * sizeof(float)) refuse("has codes of " + std::to_string(code_bytes) + " bytes");
     const auto form = bytes_.get<std::uint32_t>();
     const bool sparse = form == mark("sprs");  // pairs of a list and its size, instead of all sizes
     if (!sparse && form != mark("full")) refuse("has sizes of lists in a form that is not known");
