@@ -38,12 +38,13 @@ double percentile(std::vector<double>& values, double part) {
   return values[at];
 }
 
+/// Resident and not from a file: code that is run for the first time does not count.
 std::size_t resident_bytes() {
   ::malloc_trim(0);
   std::ifstream statm("/proc/self/statm");
-  std::size_t all = 0, resident = 0;
-  statm >> all >> resident;
-  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::size_t all = 0, resident = 0, of_files = 0;
+  statm >> all >> resident >> of_files;
+  return (resident - of_files) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 /// Single searches, one after the other, until `stop`; their times in microseconds.
@@ -222,10 +223,11 @@ std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf) {
     const std::size_t growth = resident_bytes() - before;
     const auto counted = cluster->router().shard_states().front().stats.memory_bytes;
     const auto n = static_cast<double>(data.rows());
-    // vectors and the 8 bytes of each key; codes as they are padded; links of the lowest level and what the others add on average
+    // vectors and the 8 bytes of each key; codes as they are padded; links of the lowest level, what the others add on average, and
+    // where they are
     double content = static_cast<double>(d * sizeof(float) + sizeof(std::uint64_t));
     const std::size_t norm = data.metric == Metric::kL2 ? 4 : 0;
-    if (factory == "HNSW16") content += static_cast<double>((d + 63) / 64 * 64 + norm) + 32 * 4 + 16 * 4 / 15.0;
+    if (factory == "HNSW16") content += static_cast<double>((d + 63) / 64 * 64 + norm) + 32 * 4 + 16 * 4 / 15.0 + 8 + 4;
     if (factory == ivf) content += static_cast<double>((d + 3) / 4 * 4 + 4);
     const double overhead = static_cast<double>(growth) / n - content;
     const double truth = static_cast<double>(counted) / static_cast<double>(growth);
