@@ -202,6 +202,15 @@ std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::s
   for (; first + (kDeep - 1) * kBlockRows < count; first += kDeep * kBlockRows, block += kDeep * stride) {
     scan_tile<1, kDeep>(&query, &bound, block, first, count, groups, hits, &found);
   }
+  if constexpr (kDeep == 4) {  // short lists are no more than this
+    switch (count > first ? (count - first + kBlockRows - 1) / kBlockRows : 0) {
+      case 3: scan_tile<1, 3>(&query, &bound, block, first, count, groups, hits, &found); break;
+      case 2: scan_tile<1, 2>(&query, &bound, block, first, count, groups, hits, &found); break;
+      case 1: scan_tile<1, 1>(&query, &bound, block, first, count, groups, hits, &found); break;
+      default: break;
+    }
+    return found;
+  }
   for (; first < count; first += kBlockRows, block += stride) {
     scan_tile<1, 1>(&query, &bound, block, first, count, groups, hits, &found);
   }

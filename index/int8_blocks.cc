@@ -9,11 +9,13 @@ using kernels::block_groups;
 using kernels::kBlockRows;
 
 void Int8BlockLists::prefetch_blocks(std::size_t list) const noexcept {
-  // The first lines, until the processor has seen that they follow one another and reads on by itself.
+  // All of a short list; of a long one the first lines, until the processor has seen that they follow one another and reads on by
+  // itself. Into the second cache: the first has too few misses under way at once.
+  constexpr std::size_t kShort = 128;
   constexpr std::size_t kLines = 16;
   const std::uint8_t* blocks = headers_[list].blocks.get();
-  if (headers_[list].size == 0) return;
-  for (std::size_t line = 0; line < std::min(kLines, block_groups(d_)); ++line) __builtin_prefetch(blocks + 64 * line);
+  const std::size_t lines = (headers_[list].size + kBlockRows - 1) / kBlockRows * (block_bytes(d_) / 64);
+  for (std::size_t line = 0; line < (lines <= kShort ? lines : kLines); ++line) __builtin_prefetch(blocks + 64 * line, 0, 2);
 }
 
 std::int32_t Int8BlockLists::read(std::size_t list, std::size_t position, std::uint8_t* code) const noexcept {

@@ -37,6 +37,8 @@ struct SearchMemory {
   std::vector<QueryBatch::Memory> batch_memory;  // by block
   std::vector<std::optional<QueryBatch>> batches;
   std::vector<SharedBound> bounds;             // by open query
+  std::vector<std::vector<float>> nearest;     // by open query: the distances found so far, sorted
+  std::vector<float> merged;
   std::vector<CandidateLists> lists;           // blocks x shards of the cover
   std::vector<char> whole;                     // by open query: its answer has no hole
   std::vector<std::vector<Neighbor>> answers;  // by query
@@ -51,6 +53,9 @@ struct MergeMemory {
   std::vector<MergedHit*> places;
   std::vector<float> exact;
 };
+
+/// Distances that are merged between shards for each query, at most.
+constexpr std::size_t kMostMerged = 1024;
 
 /// A thread does not keep the memory of a search for more queries than this.
 constexpr std::size_t kMostKept = 16384;
@@ -203,6 +208,8 @@ class RouterSearch {
     std::vector<SharedBound>& bounds = memory_->bounds;
     bounds.clear();
     bounds.resize(shared ? open.size() : 0);
+    grow_to(memory_->nearest, bounds.size());
+    for (std::size_t i = 0; i < bounds.size(); ++i) memory_->nearest[i].clear();
     // a block's lists lie side by side, for the merge
     const auto ask_shard = [&](std::size_t task) {
       const std::uint64_t began = thread_nanoseconds();
@@ -218,6 +225,7 @@ class RouterSearch {
            .groups = cover_[shard].groups,
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
+      if (!bounds.empty() && merges_bounds(asked)) merge_bounds(block * block_, asked, lists_[block * cover_.size() + shard]);
       router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
     };
     const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), std::ref(ask_shard));
@@ -232,6 +240,34 @@ class RouterSearch {
       answered = false;
     }
     return answered;
+  }
+
+  // Whether shards that are asked later may be told what all before them have found together: if each row is found once. Where a
+  // key may be in two shards it would count twice.
+  bool merges_bounds(std::size_t asked) const {
+    const Placement& placement = snapshot_->placement();
+    if (asked > kMostMerged || placement.target != placement.serving || placement.retiring != nullptr) return false;
+    return placement.serving->replicas == 1 ||
+           std::ranges::all_of(cover_, [](const CoverUnit& unit) { return unit.groups == RowGroups::kPrimary; });
+  }
+
+  // Lowers the bounds of a block's queries to the distances of the `asked`-th rows that all shards have found so far.
+  void merge_bounds(std::size_t first, std::size_t asked, const CandidateLists& found) {
+    const std::lock_guard lock(bounds_mutex_);
+    std::vector<float>& merged = memory_->merged;
+    for (std::size_t i = 0; i < found.queries(); ++i) {
+      std::vector<float>& nearest = memory_->nearest[first + i];
+      merged.clear();
+      auto known = nearest.begin();
+      for (const CandidateLists::Entry& entry : found.of(i)) {
+        while (known != nearest.end() && *known <= entry.distance) merged.push_back(*known++);
+        merged.push_back(entry.distance);
+      }
+      merged.insert(merged.end(), known, nearest.end());
+      if (merged.size() > asked) merged.resize(asked);
+      nearest.assign(merged.begin(), merged.end());
+      if (nearest.size() == asked) memory_->bounds[first + i].lower(nearest.back());
+    }
   }
 
   // Merges each open query; keeps open those whose answer may have a hole, or lacks exact distances of a shard that failed.
@@ -270,7 +306,10 @@ class RouterSearch {
     grow_to(memory->hits, queries);
     const auto hits = std::span(memory->hits).first(queries);
     for (std::size_t i = 0; i < hits.size(); ++i) {
-      if (memory->merger.merge(lists, i, asked, wanted, router_.options().key_kind, hits[i])) whole[begin + i] = 1;
+      const auto& bounds = memory_->bounds;
+      MergeBound bound;
+      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds(asked)};
+      if (memory->merger.merge(lists, i, asked, wanted, router_.options().key_kind, hits[i], bound)) whole[begin + i] = 1;
     }
     try {
       refine(*batches_[block], hits, *memory);
@@ -359,6 +398,7 @@ class RouterSearch {
   std::size_t block_ = 1;  // queries a block
   std::size_t blocks_ = 0;
   KeyFilter filter_;  // empty: all keys
+  std::mutex bounds_mutex_;
   std::mutex filter_mutex_;
   std::exception_ptr filter_failure_;
 };

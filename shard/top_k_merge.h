@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -19,15 +20,22 @@ struct MergedHit {
   std::uint64_t handle;  ///< what its shard calls the record
 };
 
+/// What the lists' shared bound came down to.
+struct MergeBound {
+  float distance = std::numeric_limits<float>::infinity();
+  bool merged = false;  ///< from distances of several shards: a key that two of them hold counted twice
+};
+
 /// Merges the lists of one query. Of a key that several shards returned, the newest version counts and the others fall, before
 /// k is cut; what is left is ordered by (distance, key). Keeps its scratch: one object a thread. Not thread-safe.
 class TopKMerge {
  public:
   /// Merges lists[*].of(query), each of which was asked for `asked` candidates, into the `k` nearest (k <= asked).
   /// Returns false if the answer may have a hole: a list that was cut at `asked` lost an entry to a newer version elsewhere, so
-  /// that a row behind its end could belong to the answer. Ask again, for more. O(candidates) hashing, O(k log k) order.
+  /// that a row behind its end could belong to the answer; or a bound that the shards shared was that of rows which fell. Ask
+  /// again, for more. No row beyond the bound is looked at. O(candidates) hashing, O(k log k) order.
   bool merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k, KeyKind kind,
-             std::vector<MergedHit>& hits);
+             std::vector<MergedHit>& hits, const MergeBound& bound = {});
 
  private:
   std::vector<std::uint32_t> table_;  // open addressing: position in hits, plus 1

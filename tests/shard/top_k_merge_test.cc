@@ -95,6 +95,23 @@ TEST(TopKMerge, DoesNotAskAgainWhenTheAnswerEndsBeforeTheCut) {
   EXPECT_EQ(keys_of(hits), (Keys{"b", "x"}));
 }
 
+TEST(TopKMerge, LooksAtNoRowBeyondTheBound) {
+  const std::vector<CandidateLists> lists = {list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 4}}, 2), list_of({{"c", {1, 0}, 2}}, 2)};
+  std::vector<MergedHit> hits;
+  EXPECT_TRUE(TopKMerge().merge(lists, 0, 2, 2, KeyKind::kBytes, hits, {.distance = 2, .merged = true}));
+  EXPECT_EQ(keys_of(hits), (Keys{"a", "c"}));
+}
+
+TEST(TopKMerge, AsksAgainWhenAKeyCountedTwiceTowardsTheBound) {
+  // the bound is the second distance of both lists together, which is the first one's again: "c" was cut off
+  const std::vector<CandidateLists> lists = {list_of({{"a", {1, 0}, 1}}, 2), list_of({{"a", {1, 0}, 1}, {"c", {1, 0}, 2}}, 2)};
+  std::vector<MergedHit> hits;
+  EXPECT_FALSE(TopKMerge().merge(lists, 0, 2, 2, KeyKind::kBytes, hits, {.distance = 1, .merged = true}));
+  EXPECT_TRUE(TopKMerge().merge(lists, 0, 2, 2, KeyKind::kBytes, hits, {.distance = 2, .merged = false}))
+      << "one shard's own bound is that of different keys";
+  EXPECT_EQ(keys_of(hits), (Keys{"a", "c"}));
+}
+
 TEST(TopKMerge, MergesNothing) {
   TopKMerge merge;
   std::vector<MergedHit> hits(3);
