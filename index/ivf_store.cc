@@ -104,6 +104,11 @@ class IvfStore final : public RowStore {
 
   void remove(Row row) override { lists_.take_out(row); }
 
+  void prefetch(Row row) const noexcept override {
+    const std::uint8_t* code = lists_.code_of(row);
+    for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) __builtin_prefetch(code + byte);
+  }
+
   const float* vector(Row row, float* buffer) const override {
     const std::uint8_t* code = lists_.code_of(row);
     if (parsed_.coding == Coding::kFloat) return reinterpret_cast<const float*>(code);
@@ -211,11 +216,6 @@ class IvfStore final : public RowStore {
     }
     search.work.distances += candidates.size();
     std::sort(candidates.begin(), candidates.end(), NearerThan{search.order});
-  }
-
-  void prefetch(Row row) const noexcept {
-    const std::uint8_t* code = lists_.code_of(row);
-    for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) __builtin_prefetch(code + byte);
   }
 
   /// `out` begins with those that earlier lists gave.

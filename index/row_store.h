@@ -89,6 +89,9 @@ class RowStore {
   /// The stored vector: in place, or decoded into `buffer` of d floats.
   virtual const float* vector(Row row, float* buffer) const = 0;
 
+  /// Asks for the memory that vector() will read.
+  virtual void prefetch(Row) const noexcept {}
+
   /// Fills `out` (n x k candidates) with the nearest accepted rows of each query, sorted, and counts[i] with how many.
   /// A graph that does not lead to enough of them, or not soon enough (RowSearch::patience), gives fewer than there are.
   virtual void search(const RowSearch& search, Candidate* out, std::size_t* counts) const = 0;

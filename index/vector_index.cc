@@ -351,7 +351,14 @@ void VectorIndex::distances(const VectorView& query, std::span<const VectorId> i
   validate_vectors(map_rows(query.data(), 1, static_cast<std::size_t>(query.cols())), d, spec().metric, "the query's components");
   ScratchLease scratch;
   scratch->decoded.resize(d);
+  constexpr std::size_t kAhead = 4;
+  const auto prefetch = [&](std::size_t i) {
+    if (i >= ids.size()) return;
+    if (const std::optional<Row> row = impl_->rows.find(ids[i])) impl_->store->prefetch(*row);
+  };
+  for (std::size_t i = 0; i < kAhead; ++i) prefetch(i);
   for (std::size_t i = 0; i < ids.size(); ++i) {
+    prefetch(i + kAhead);
     const std::optional<Row> row = impl_->rows.find(ids[i]);
     out[i] = row ? distance(spec().metric, query.data(), impl_->store->vector(*row, scratch->decoded.data()), d)
                  : std::numeric_limits<float>::infinity();

@@ -25,6 +25,7 @@ class KeyArena {
   KeyRef store(KeyView key);
   void release(KeyRef ref) noexcept;
   KeyView operator[](KeyRef ref) const noexcept;
+  void prefetch(KeyRef ref) const noexcept { __builtin_prefetch(at(ref)); }
 
   /// Bytes that were ever written to.
   std::size_t memory_bytes() const noexcept;

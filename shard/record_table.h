@@ -54,6 +54,9 @@ class RecordTable {
   Record operator[](Slot slot) const noexcept;
   KeyView key(Slot slot) const noexcept { return keys_[records_[slot].key]; }
   Token token(Slot slot) const noexcept { return token_of_(key(slot)); }
+  /// Asks for a record; and for its key, when the record has come.
+  void prefetch(Slot slot) const noexcept { __builtin_prefetch(&records_[slot]); }
+  void prefetch_key(Slot slot) const noexcept { keys_.prefetch(records_[slot].key); }
   /// Whether `slot` is that of `key`; any number may be asked about.
   bool holds(Slot slot, KeyView key) const noexcept {
     return !key.empty() && slot < records_.size() && records_[slot].key != kFreeKey && this->key(slot) == key;

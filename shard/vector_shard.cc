@@ -397,7 +397,19 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
   index_.candidates(request.queries, request.k, request.groups, SlotFilter::restricts(request) ? &slots : nullptr, order,
                     request.bounds, found, work);
   out.bounded = found.bounded;
+  // records and keys lie anywhere: those of the next queries are on their way while one query's are copied
+  const auto each = [&](std::size_t i, const auto& ask) {
+    if (i >= n) return;
+    for (const Candidate& candidate : found.of(i)) ask(static_cast<Slot>(candidate.id));
+  };
+  const auto ask_record = [&](Slot slot) { table_.prefetch(slot); };
+  const auto ask_key = [&](Slot slot) { table_.prefetch_key(slot); };
+  each(0, ask_record);
+  each(1, ask_record);
+  each(0, ask_key);
   for (std::size_t i = 0; i < n; ++i) {
+    each(i + 2, ask_record);
+    each(i + 1, ask_key);
     out.begin_query();
     for (const Candidate& candidate : found.of(i)) {
       const RecordTable::Record record = table_[static_cast<Slot>(candidate.id)];
