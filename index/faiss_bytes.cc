@@ -132,7 +132,7 @@ class Walk {
       refuse("has a product quantizer of " + std::to_string(d) + " dimensions in " + std::to_string(parts) + " parts of " +
              std::to_string(bits) + " bits");
     }
-    if (array(sizeof(float)) != d << bits) refuse("has a product quantizer with another number of centroids than its bits can name");
+    if (array(sizeof(float)) != d << bits) refuse("has a product quantizer of another number of centroids than its bits name");
   }
 
   void inverted_lists(std::uint64_t expected) {

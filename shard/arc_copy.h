@@ -39,7 +39,8 @@ class CopyError : public Error {
 using PageCallback = std::function<void(const CopyCounts&)>;
 
 /// Sends every record of `arcs` that `source` holds, tombstones too, to each of `targets`, as upserts of what is newer: safe
-/// beside live writes, and idempotent. Pages of up to `page_records`. As codes where all have the same codec. Throws CopyError, and what `after_page` throws.
+/// beside live writes, and idempotent. Pages of up to `page_records`. As codes where all have the same codec. Throws CopyError, and
+/// what `after_page` throws.
 /// With WriteMode::kOnlyIfHeld it updates what a target still holds, and gives it nothing else.
 CopyCounts copy_arcs(const Shard& source, std::span<const std::shared_ptr<Shard>> targets, std::span<const Arc> arcs,
                      std::size_t page_records, const PageCallback& after_page = {}, WriteMode mode = WriteMode::kInsertOrUpdate);

@@ -114,7 +114,8 @@ void GroupedIndex::move(std::span<const VectorId> ids, RowGroup to, std::size_t 
   }
 }
 
-// As codes where that can be, so that nothing is assigned to a list again and nothing is lost. `vectors` must outlive what is staged.
+// As codes where that can be, so that nothing is assigned to a list again and nothing is lost. `vectors` must outlive what is
+// staged.
 LiveIndex::Staged GroupedIndex::stage_copies(std::span<const VectorId> ids, const LiveIndex& source, LiveIndex& target,
                                              Matrix& vectors) const {
   if (target.takes_codes(source.code_fingerprint())) {

@@ -66,8 +66,8 @@ struct ShardStats {
 };
 
 /// Which keys a search may return; a pure function, asked about keys that are in the shard, any number of times, about some of them
-/// to learn how many it accepts and what asking costs. Called from several threads at once, while the shard is locked: it must neither block nor call
-/// the router or a shard. What it throws reaches the caller of the search.
+/// to learn how many it accepts and what asking costs. Called from several threads at once, while the shard is locked: it must
+/// neither block nor call the router or a shard. What it throws reaches the caller of the search.
 using KeyFilter = std::function<bool(KeyView)>;
 
 /// One shard's candidates for a batch of queries; reusable, so that a search in the steady state allocates nothing.
@@ -121,8 +121,8 @@ struct RefineItem {
 };
 
 /// The interface of a shard. All calls are thread-safe; a call that throws has changed nothing that it was asked to change,
-/// or does not know: the router takes the shard as behind if another owner took the write, and else tells its caller to repeat it. Implementations in other processes translate their failures
-/// to Error(kUnavailable).
+/// or does not know: the router takes the shard as behind if another owner took the write, and else tells its caller to repeat
+/// it. Implementations in other processes translate their failures to Error(kUnavailable).
 class Shard {
  public:
   virtual ~Shard() = default;

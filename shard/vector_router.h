@@ -161,7 +161,8 @@ class VectorRouter {
 
   /// The `k` nearest keys of each row of `queries` (n x d). For Flat the answer equals a search over all vectors in one index,
   /// bit for bit. With a filter or key sets each shard goes through its index, or compares all rows that they let pass, whichever
-  /// it estimates to be cheaper (VectorIndex). Throws Error(kInvalidArgument) for a set of another key kind, k = 0, wrong dimensions, NaN, infinity, zero vectors (cosine);
+  /// it estimates to be cheaper (VectorIndex). Throws Error(kInvalidArgument) for a set of another key kind, k = 0, wrong
+  /// dimensions, NaN, infinity, zero vectors (cosine);
   /// Error(kUnavailable) if no shard at all is up. A partial answer says so in `coverage`.
   SearchResult search(const MatrixView& queries, std::size_t k, const SearchOptions& options = {}) const;
   void search(const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result) const;

@@ -18,7 +18,8 @@ namespace annulus {
 
 /// A Shard in memory. Searches, reads and scans run side by side, and beside a write while it encodes and links its vectors; a
 /// write excludes them for 32 rows at a time, to make them visible, and a drop for 256. Writes take turns block by block, so
-/// that a bulk copy does not hold off a single upsert.
+/// that a bulk copy does not hold off a single upsert. A write waits for what is under way: a block of queries (32 at most, of an
+/// IVF or under a filter 1,024), a page of a scan, 1,024 records of a digest.
 /// When a third of the index's rows are dead, the write that made it so builds the index anew: searches and other writes go on
 /// meanwhile, beside a second copy of the index.
 /// Primary and secondary rows lie apart, but in a graph. Rows change their group in blocks like those of a write.
@@ -63,7 +64,8 @@ class VectorShard final : public Shard {
   };
   std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
-  GroupedIndex::Staged stage(std::span<const Change> changes, std::span<const VectorId> ids, std::size_t primaries, Matrix& vectors);
+  GroupedIndex::Staged stage(std::span<const Change> changes, std::span<const VectorId> ids, std::size_t primaries,
+                             Matrix& vectors);
   void commit(std::span<const Change> changes, GroupedIndex::Staged& staged);
   bool regroup(const Arc& arc, Token& token, std::string& key);
   std::uint64_t remove_where(std::span<const Arc> arcs, const Version* tombstones_up_to);

@@ -87,6 +87,24 @@ TEST_P(FlatSearch, OrdersTiesByKey) {
 
 RouterOptions graph(std::size_t replicas) { return router_options(replicas, spec_of("HNSW8", 6)); }
 
+TEST(RouterSearch, IsExactWhereShardsHoldWhatIsNotTheirs) {
+  TestCluster cluster(4, router_options(1));
+  cluster.fill(300);
+  const Arc whole{0, 0};
+  RecordPage page(cluster.dimension());
+  ScanPosition position;
+  cluster["s0"].inner().scan(std::span(&whole, 1), position, 1000, ScanContents::kVectors, page);
+  for (const char* other : {"s1", "s2", "s3"}) {
+    std::vector<WriteOutcome> outcomes(page.size());
+    cluster[other].inner().upsert_if_newer(page.views(), WriteMode::kInsertOrUpdate, outcomes);
+  }
+  ASSERT_GT(cluster["s1"].inner().stats().live, page.size());
+  for (int i = 0; i < 50; ++i) {
+    const Vector query = random_vector(cluster.dimension(), cluster.random);
+    ASSERT_EQ(hits_of(cluster.router.search(query, 20)), cluster.oracle.nearest(query, 20)) << "query " << i;
+  }
+}
+
 TEST(RouterSearch, OverGraphsFindsNearlyAllOfTheNearest) {
   TestCluster cluster(4, graph(2));
   cluster.fill(400);
