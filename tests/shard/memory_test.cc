@@ -183,8 +183,8 @@ constexpr auto kNone = SearchCodes::kNone;
 constexpr auto kInt8 = SearchCodes::kInt8;
 INSTANTIATE_TEST_SUITE_P(Families, ShardMemory,
                          ::testing::Values(Family{"Flat", "Flat", 32, kInt8, 128},
-                                           Family{"Hnsw", "HNSW8", 32, kInt8, 128 + 64 + 4 + links(8), 40000},
-                                           Family{"HnswWithoutCodes", "HNSW8", 32, kNone, 128 + links(8), 40000},
+                                           Family{"Hnsw", "HNSW8", 32, kInt8, 128 + 64 + 4 + links(8), 80000},
+                                           Family{"HnswWithoutCodes", "HNSW8", 32, kNone, 128 + links(8), 80000},
                                            Family{"HnswSq8", "HNSW8,SQ8", 64, kInt8, 64 + links(8), 80000},
                                            Family{"IvfFlat", "IVF64,Flat", 32, kInt8, 128 + 32 + 4},
                                            Family{"IvfFlatWithoutCodes", "IVF64,Flat", 32, kNone, 128},
