@@ -136,7 +136,8 @@ class Shard {
   virtual void attach_codec(std::shared_ptr<const Codec> codec) = 0;
 
   /// Applies each record unless an equal or newer version of its key is held; tombstones are records too. Idempotent.
-  /// Live records come all as vectors or all as codes, of the shard's codec: else Error(kFailedPrecondition).
+  /// Live records come all as vectors or all as codes (else Error(kInvalidArgument)), of the shard's codec (else
+  /// Error(kFailedPrecondition)).
   /// `outcomes` has one entry a record. Validates all before it changes anything. O(records) index inserts.
   virtual void upsert_if_newer(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) = 0;
 
