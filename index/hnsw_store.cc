@@ -27,7 +27,7 @@ namespace {
 // While a search of a graph decides whether it has ef candidates, a dead row counts for this much of one: dead rows that are as
 // near as live ones show that the walk has been where the answer is. Not so where most are dead: then too few live ones would be
 // left.
-constexpr float kDeadRowWeight = 0.38F;
+constexpr float kDeadRowWeight = 0.4F;
 constexpr double kMostDead = 0.4;
 // The int8 scale is learnt anew when there are so many times the rows that it was learnt from, ...
 constexpr std::size_t kRelearnGrowth = 4;
