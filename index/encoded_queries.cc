@@ -11,7 +11,7 @@ void EncodedQueries::encode(const Int8Scale& scale, const MatrixView& queries) {
   forms_.reserve(n);
   for (std::size_t i = 0; i < n; ++i) {
     std::int8_t* code = codes_.data() + i * bytes;
-    const Int8Query form = scale.encode_query(row_data(queries, i), code);
+    const Int8Query form = scale.encode_query(row_data(queries, i), code, kernels::kQuerySteps);
     forms_.push_back({code, form.norm_factor, form.product_factor, form.constant});
   }
 }

@@ -20,236 +20,271 @@ HWY_BEFORE_NAMESPACE();
 namespace annulus::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Lanes = hn::CappedTag<std::int32_t, kBlockRows>;
-using Ints = hn::Vec<Lanes>;
-using Floats = hn::Vec<hn::Rebind<float, Lanes>>;
-constexpr std::size_t kLanes = hn::MaxLanes(Lanes());
-constexpr std::size_t kVectors = kBlockRows / kLanes;  // of a block
+// Half a block is enough for the last rows of a list, where they are as few: many lists are short.
+constexpr std::size_t kHalfRows = kBlockRows / 2;
 
-// A query's 4 bytes of a group as `Group`, and the running sum of products with the rows' bytes as `Sum`.
-#if HWY_TARGET == HWY_AVX3_DL
+/// Vectors of kRows rows side by side, 4 bytes or a number of 32 bits each.
+template <std::size_t kRows>
+using Lanes = hn::CappedTag<std::int32_t, kRows>;
+template <std::size_t kRows>
+constexpr std::size_t kLanes = hn::MaxLanes(Lanes<kRows>());
+template <std::size_t kRows>
+constexpr std::size_t kVectors = kRows / kLanes<kRows>;
 
-using Group = Ints;
-using Sum = Ints;
+template <class D>
+using Ints = hn::Vec<D>;
+template <class D>
+using Floats = hn::Vec<hn::Rebind<float, D>>;
 
-HWY_INLINE Group load_group(const std::int8_t* code) {
+// `Group` is a query's 4 bytes of a group, which add_products multiplies with those of some rows.
+// How much a tile holds at once is a matter of registers: queries, blocks that share them, and whether half a block goes with these.
+#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 || \
+    HWY_TARGET == HWY_SSSE3
+
+constexpr std::size_t kWide = 4;
+constexpr std::size_t kTall = HWY_TARGET == HWY_AVX3_DL ? 4 : HWY_TARGET == HWY_AVX3 ? 3 : 1;
+constexpr std::size_t kTallForOne = kVectors<kBlockRows> == 1 ? 4 : kVectors<kBlockRows> == 2 ? 2 : 1;
+constexpr bool kHalfJoins = kVectors<kBlockRows> == 1;
+
+template <class D>
+using Group = Ints<D>;
+
+template <class D>
+HWY_INLINE Group<D> load_group(D lanes, const std::int8_t* code) {
   std::int32_t bytes;
   std::memcpy(&bytes, code, sizeof bytes);
-  return hn::Set(Lanes(), bytes);
+  return hn::Set(lanes, bytes);
 }
 
-HWY_INLINE Sum no_sum() { return hn::Zero(Lanes()); }
+#if HWY_TARGET == HWY_AVX3_DL
 
-HWY_INLINE void add_products(Sum& sum, const std::uint8_t* rows, Group query) {
-  sum = Sum{_mm512_dpbusd_epi32(sum.raw, _mm512_load_si512(rows), query.raw)};
-}
-
-HWY_INLINE Ints products_of(Sum sum) { return sum; }
-
-#elif HWY_TARGET == HWY_SCALAR
-
-struct Group {
-  std::int8_t bytes[4];
-};
-using Sum = Ints;
-
-HWY_INLINE Group load_group(const std::int8_t* code) { return {{code[0], code[1], code[2], code[3]}}; }
-
-HWY_INLINE Sum no_sum() { return hn::Zero(Lanes()); }
-
-HWY_INLINE void add_products(Sum& sum, const std::uint8_t* rows, const Group& query) {
-  for (std::size_t u = 0; u < 4; ++u) sum = hn::Add(sum, hn::Set(Lanes(), std::int32_t{rows[u]} * query.bytes[u]));
-}
-
-HWY_INLINE Ints products_of(Sum sum) { return sum; }
+HWY_INLINE __m512i sum_of_four(__m512i sum, __m512i rows, __m512i query) { return _mm512_dpbusd_epi32(sum, rows, query); }
+HWY_INLINE __m256i sum_of_four(__m256i sum, __m256i rows, __m256i query) { return _mm256_dpbusd_epi32(sum, rows, query); }
 
 #else
 
-using Shorts = hn::Vec<hn::Repartition<std::int16_t, Lanes>>;
-
-/// Bytes 0 and 2 of each lane, and bytes 1 and 3, widened: products of 8 bits with a sign are summed exactly in 32.
-struct Group {
-  Shorts even;
-  Shorts odd;
-};
-
-struct Sum {
-  Ints first;
-  Ints second;
-};
-
-HWY_INLINE Group load_group(const std::int8_t* code) {
-  const hn::Repartition<std::int16_t, Lanes> shorts;
-  std::int32_t bytes;
-  std::memcpy(&bytes, code, sizeof bytes);
-  const Shorts both = hn::BitCast(shorts, hn::Set(Lanes(), bytes));
-  return {hn::ShiftRight<8>(hn::ShiftLeft<8>(both)), hn::ShiftRight<8>(both)};
+// Two products are summed in 16 bits, which do not saturate as a query's bytes are small; then two of these sums in 32.
+#if HWY_TARGET == HWY_AVX3
+HWY_INLINE __m512i sum_of_four(__m512i sum, __m512i rows, __m512i query) {
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(rows, query), _mm512_set1_epi16(1)));
 }
-
-HWY_INLINE Sum no_sum() { return {hn::Zero(Lanes()), hn::Zero(Lanes())}; }
-
-HWY_INLINE void add_products(Sum& sum, const std::uint8_t* rows, const Group& query) {
-  const hn::Repartition<std::uint16_t, Lanes> unsigned_shorts;
-  const hn::Repartition<std::int16_t, Lanes> shorts;
-  const auto both = hn::BitCast(unsigned_shorts, hn::Load(hn::Repartition<std::uint8_t, Lanes>(), rows));
-  const Shorts even = hn::BitCast(shorts, hn::And(both, hn::Set(unsigned_shorts, 0xFF)));
-  const Shorts odd = hn::BitCast(shorts, hn::ShiftRight<8>(both));
-  sum.first = hn::ReorderWidenMulAccumulate(Lanes(), even, query.even, sum.first, sum.second);
-  sum.first = hn::ReorderWidenMulAccumulate(Lanes(), odd, query.odd, sum.first, sum.second);
+#endif
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+HWY_INLINE __m256i sum_of_four(__m256i sum, __m256i rows, __m256i query) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(rows, query), _mm256_set1_epi16(1)));
 }
-
-HWY_INLINE Ints products_of(const Sum& sum) { return hn::RearrangeToOddPlusEven(sum.first, sum.second); }
+#endif
+HWY_INLINE __m128i sum_of_four(__m128i sum, __m128i rows, __m128i query) {
+  return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(rows, query), _mm_set1_epi16(1)));
+}
 
 #endif
 
-/// Products of kQueries queries with kBlocks blocks, whose rows' bytes are loaded once for all of them.
-template <std::size_t kQueries, std::size_t kBlocks>
-HWY_INLINE void multiply(const BlockQuery* queries, const std::uint8_t* block, std::size_t groups,
-                         Sum (&sums)[kQueries][kBlocks][kVectors]) {
-  const std::size_t stride = (groups + 2) * 64;
-  for (auto& of_query : sums) {
-    for (auto& of_block : of_query) {
-      for (Sum& sum : of_block) sum = no_sum();
-    }
-  }
-  for (std::size_t g = 0; g < groups; ++g) {
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      const Group query = load_group(queries[q].code + 4 * g);
-      for (std::size_t b = 0; b < kBlocks; ++b) {
-        for (std::size_t v = 0; v < kVectors; ++v) {
-          add_products(sums[q][b][v], block + b * stride + 64 * g + 4 * kLanes * v, query);
-        }
+template <class D>
+HWY_INLINE void add_products(D, Ints<D>& sum, Ints<D> rows, Group<D> query) {
+  sum = Ints<D>{sum_of_four(sum.raw, rows.raw, query.raw)};
+}
+
+#else
+
+constexpr std::size_t kWide = 1;
+constexpr std::size_t kTall = 1;
+constexpr std::size_t kTallForOne = 1;
+constexpr bool kHalfJoins = false;
+
+template <class D>
+struct Group {
+  std::int8_t bytes[4];
+};
+template <class D>
+HWY_INLINE Group<D> load_group(D, const std::int8_t* code) {
+  Group<D> group;
+  std::memcpy(group.bytes, code, sizeof group.bytes);
+  return group;
+}
+
+/// One byte of each row after the other, in 32 bits.
+template <class D>
+HWY_INLINE void add_products(D lanes, Ints<D>& sum, Ints<D> rows, const Group<D>& query) {
+  const auto low = hn::Set(lanes, 0xFF);
+  sum = hn::Add(sum, hn::Mul(hn::And(rows, low), hn::Set(lanes, query.bytes[0])));
+  sum = hn::Add(sum, hn::Mul(hn::And(hn::ShiftRight<8>(rows), low), hn::Set(lanes, query.bytes[1])));
+  sum = hn::Add(sum, hn::Mul(hn::And(hn::ShiftRight<16>(rows), low), hn::Set(lanes, query.bytes[2])));
+  sum = hn::Add(sum, hn::Mul(hn::And(hn::ShiftRight<24>(rows), low), hn::Set(lanes, query.bytes[3])));
+}
+
+#endif
+
+/// Sums for kQueries queries and kBlocks pieces of kRows rows, the first rows of as many blocks.
+template <std::size_t kQueries, std::size_t kBlocks, std::size_t kRows>
+struct Tile {
+  using D = Lanes<kRows>;
+  Ints<D> sums[kQueries][std::max<std::size_t>(kBlocks, 1)][kVectors<kRows>];
+
+  HWY_INLINE void clear() {
+    for (auto& of_query : sums) {
+      for (auto& of_block : of_query) {
+        for (Ints<D>& sum : of_block) sum = hn::Zero(D());
       }
     }
   }
-}
 
-HWY_INLINE Floats to_distance(const BlockQuery& query, const Sum& sum, const std::uint8_t* norms) {
-  const hn::Rebind<float, Lanes> floats;
-  const Floats product = hn::ConvertTo(floats, products_of(sum));
-  const Floats norm = hn::ConvertTo(floats, hn::Load(Lanes(), reinterpret_cast<const std::int32_t*>(norms)));
-  return hn::MulAdd(hn::Set(floats, query.norm_factor), norm,
-                    hn::MulAdd(hn::Set(floats, query.product_factor), product, hn::Set(floats, query.constant)));
-}
-
-/// Distances of kQueries queries to the rows of kBlocks blocks.
-template <std::size_t kQueries, std::size_t kBlocks>
-HWY_INLINE void tile(const BlockQuery* queries, const std::uint8_t* block, std::size_t groups,
-                     Floats (&distances)[kQueries][kBlocks][kVectors]) {
-  const std::size_t stride = (groups + 2) * 64;
-  Sum sums[kQueries][kBlocks][kVectors];
-  multiply<kQueries, kBlocks>(queries, block, groups, sums);
-  for (std::size_t q = 0; q < kQueries; ++q) {
+  /// Adds the products of one group, whose bytes of the first block are at `rows`. They are loaded once for all queries.
+  HWY_INLINE void add(const BlockQuery* queries, std::size_t group, const std::uint8_t* rows, std::size_t stride) {
+    Ints<D> bytes[std::max<std::size_t>(kBlocks, 1)][kVectors<kRows>];
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        distances[q][b][v] = to_distance(queries[q], sums[q][b][v], block + b * stride + 64 * groups + 4 * kLanes * v);
+      for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
+        bytes[b][v] = hn::Load(D(), reinterpret_cast<const std::int32_t*>(rows + b * stride + 4 * kLanes<kRows> * v));
+      }
+    }
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      const Group<D> query = load_group(D(), queries[q].code + 4 * group);
+      for (std::size_t b = 0; b < kBlocks; ++b) {
+        for (std::size_t v = 0; v < kVectors<kRows>; ++v) add_products(D(), sums[q][b][v], bytes[b][v], query);
       }
     }
   }
-}
 
-/// Appends those of kLanes rows that are within the bound.
-HWY_INLINE void collect(Floats distances, float bound, std::size_t first, std::size_t count, BlockHit* hits, std::size_t& found) {
-  const hn::Rebind<float, Lanes> floats;
-  const auto within = hn::Le(distances, hn::Set(floats, bound));
+  /// The distances of vector v of block b, whose norms are at `norms`.
+  HWY_INLINE Floats<D> distances(const BlockQuery& query, std::size_t q, std::size_t b, std::size_t v,
+                                 const std::uint8_t* norms) const {
+    const hn::Rebind<float, D> floats;
+    const auto product = hn::ConvertTo(floats, sums[q][b][v]);
+    const auto norm = hn::ConvertTo(floats, hn::Load(D(), reinterpret_cast<const std::int32_t*>(norms) + v * kLanes<kRows>));
+    return hn::MulAdd(hn::Set(floats, query.norm_factor), norm,
+                      hn::MulAdd(hn::Set(floats, query.product_factor), product, hn::Set(floats, query.constant)));
+  }
+};
+
+/// Rows at `blocks`, of which those from `first` on are looked at, up to `count`, with queries and what they have found.
+struct Scan {
+  const BlockQuery* queries;
+  const float* bounds;
+  std::size_t n;
+  const std::uint8_t* blocks;
+  std::size_t count;
+  std::size_t groups;
+  BlockHit* hits;
+  std::size_t* found;
+
+  std::size_t stride() const { return (groups + 2) * 64; }
+};
+
+/// Appends those of a vector of rows, `first` and what follows, that are within the query's bound.
+template <class D>
+HWY_INLINE void collect(D, Floats<D> distances, const Scan& scan, std::size_t q, std::size_t first) {
+  const hn::Rebind<float, D> floats;
+  const auto within = hn::Le(distances, hn::Set(floats, scan.bounds[q]));
   if (HWY_LIKELY(hn::AllFalse(floats, within))) return;
-  HWY_ALIGN float values[kLanes];
+  HWY_ALIGN float values[hn::MaxLanes(D())];
   hn::Store(distances, floats, values);
   std::uint8_t bits[8] = {};
   hn::StoreMaskBits(floats, within, bits);
   std::uint32_t mask = bits[0] | std::uint32_t{bits[1]} << 8;
-  if (count - first < kLanes) mask &= (1U << (count - first)) - 1;
+  if (first + hn::MaxLanes(D()) > scan.count) mask &= first < scan.count ? (1U << (scan.count - first)) - 1 : 0;
+  BlockHit* hits = scan.hits + q * scan.count;
   for (; mask != 0; mask &= mask - 1) {
     const auto lane = static_cast<std::uint32_t>(__builtin_ctz(mask));
-    hits[found++] = {static_cast<std::uint32_t>(first) + lane, values[lane]};
+    hits[scan.found[q]++] = {static_cast<std::uint32_t>(first) + lane, values[lane]};
   }
 }
 
-template <std::size_t kQueries, std::size_t kBlocks>
-HWY_INLINE void scan_tile(const BlockQuery* queries, const float* bounds, const std::uint8_t* block, std::size_t first,
-                          std::size_t count, std::size_t groups, BlockHit* hits, std::size_t* found) {
-  Floats distances[kQueries][kBlocks][kVectors];
-  tile<kQueries, kBlocks>(queries, block, groups, distances);
+template <std::size_t kQueries, std::size_t kBlocks, std::size_t kRows>
+HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const Scan& scan, std::size_t first_query,
+                             std::size_t first_block) {
   for (std::size_t q = 0; q < kQueries; ++q) {
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        const std::size_t row = first + b * kBlockRows + v * kLanes;
-        if (row < count) collect(distances[q][b][v], bounds[q], row, count, hits + q * count, found[q]);
+      const std::uint8_t* norms = scan.blocks + (first_block + b) * scan.stride() + 64 * scan.groups;
+      for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
+        collect(Lanes<kRows>(), tile.distances(scan.queries[first_query + q], q, b, v, norms), scan, first_query + q,
+                (first_block + b) * kBlockRows + v * kLanes<kRows>);
       }
     }
   }
 }
 
-/// The pair of blocks from the b-th on, of which the second may be missing.
-template <std::size_t kQueries>
-HWY_INLINE void scan_pair(const BlockQuery* queries, const float* bounds, const std::uint8_t* blocks, std::size_t b,
-                          std::size_t count, std::size_t groups, BlockHit* hits, std::size_t* found) {
-  const std::uint8_t* block = blocks + b * (groups + 2) * 64;
-  if (count - b * kBlockRows > kBlockRows) {
-    scan_tile<kQueries, 2>(queries, bounds, block, b * kBlockRows, count, groups, hits, found);
-  } else {
-    scan_tile<kQueries, 1>(queries, bounds, block, b * kBlockRows, count, groups, hits, found);
+/// kBlocks blocks from the first on, and with kHalf the first half of the one behind them.
+template <std::size_t kQueries, std::size_t kBlocks, bool kHalf>
+HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t first_block) {
+  const std::size_t stride = scan.stride();
+  const std::uint8_t* rows = scan.blocks + first_block * stride;
+  const BlockQuery* queries = scan.queries + first_query;
+  Tile<kQueries, kBlocks, kBlockRows> whole;
+  Tile<kQueries, kHalf ? 1 : 0, kHalfRows> half;
+  whole.clear();
+  half.clear();
+  for (std::size_t g = 0; g < scan.groups; ++g, rows += 64) {
+    whole.add(queries, g, rows, stride);
+    half.add(queries, g, rows + kBlocks * stride, stride);
   }
+  collect_tile(whole, scan, first_query, first_block);
+  collect_tile(half, scan, first_query, first_block + kBlocks);
+}
+
+template <std::size_t kBlocks, bool kHalf>
+void scan_with_all(const Scan& scan, std::size_t first_block) {
+  std::size_t q = 0;
+  for (; q + kWide <= scan.n; q += kWide) scan_tile<kWide, kBlocks, kHalf>(scan, q, first_block);
+  for (; q < scan.n; ++q) scan_tile<1, kBlocks, kHalf>(scan, q, first_block);
+}
+
+/// The last `left` blocks, kMost at most, and half a block behind them if `half` says so.
+template <std::size_t kMost>
+void scan_last(const Scan& scan, std::size_t first_block, std::size_t left, bool half) {
+  if constexpr (kMost > 0) {
+    if (left < kMost) return scan_last<kMost - 1>(scan, first_block, left, half);
+  }
+  if (kHalfJoins && half) return scan_with_all<kMost, kHalfJoins>(scan, first_block);
+  if constexpr (kMost > 0) scan_with_all<kMost, false>(scan, first_block);
+  if (half) scan_with_all<0, true>(scan, first_block + kMost);
+}
+
+template <std::size_t kMost>
+HWY_INLINE void scan_all(const Scan& scan) {
+  const std::size_t behind = scan.count % kBlockRows;
+  const bool half = behind != 0 && behind <= kHalfRows;
+  const std::size_t whole = scan.count / kBlockRows + (behind > kHalfRows ? 1 : 0);
+  std::size_t b = 0;
+  for (; whole - b > kMost; b += kMost) scan_with_all<kMost, false>(scan, b);
+  scan_last<kMost>(scan, b, whole - b, half);
 }
 
 std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t groups, float bound,
                      BlockHit* hits) {
-  constexpr std::size_t kDeep = kVectors == 1 ? 4 : 1;  // blocks at once: enough sums under way to hide their latency
   std::size_t found = 0;
-  std::size_t first = 0;
-  const std::uint8_t* block = blocks;
-  const std::size_t stride = (groups + 2) * 64;
-  for (; first + (kDeep - 1) * kBlockRows < count; first += kDeep * kBlockRows, block += kDeep * stride) {
-    scan_tile<1, kDeep>(&query, &bound, block, first, count, groups, hits, &found);
-  }
-  if constexpr (kDeep == 4) {  // short lists are no more than this
-    switch (count > first ? (count - first + kBlockRows - 1) / kBlockRows : 0) {
-      case 3: scan_tile<1, 3>(&query, &bound, block, first, count, groups, hits, &found); break;
-      case 2: scan_tile<1, 2>(&query, &bound, block, first, count, groups, hits, &found); break;
-      case 1: scan_tile<1, 1>(&query, &bound, block, first, count, groups, hits, &found); break;
-      default: break;
-    }
-    return found;
-  }
-  for (; first < count; first += kBlockRows, block += stride) {
-    scan_tile<1, 1>(&query, &bound, block, first, count, groups, hits, &found);
-  }
+  scan_all<kTallForOne>({&query, &bound, 1, blocks, count, groups, hits, &found});
   return found;
 }
 
 void scan_many(const BlockQuery* queries, const float* bounds, std::size_t n, const std::uint8_t* blocks, std::size_t count,
                std::size_t groups, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, n, std::size_t{0});
-  constexpr std::size_t kWide = kVectors == 1 ? 4 : 2;  // queries at once: as many sums as there are registers for
-  for (std::size_t b = 0; b * kBlockRows < count; b += 2) {
-    std::size_t q = 0;
-    for (; q + kWide <= n; q += kWide) {
-      scan_pair<kWide>(queries + q, bounds + q, blocks, b, count, groups, hits + q * count, found + q);
-    }
-    for (; q < n; ++q) scan_pair<1>(queries + q, bounds + q, blocks, b, count, groups, hits + q * count, found + q);
-  }
+  scan_all<kTall>({queries, bounds, n, blocks, count, groups, hits, found});
 }
 
 template <std::size_t kQueries>
 HWY_INLINE void distances_of(const BlockQuery* queries, const std::uint8_t* block, std::size_t groups, std::size_t stride,
                              float* out) {
-  Floats distances[kQueries][1][kVectors];
-  tile<kQueries, 1>(queries, block, groups, distances);
+  using D = Lanes<kBlockRows>;
+  Tile<kQueries, 1, kBlockRows> tile;
+  tile.clear();
+  for (std::size_t g = 0; g < groups; ++g) tile.add(queries, g, block + 64 * g, 0);
   for (std::size_t q = 0; q < kQueries; ++q) {
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      hn::StoreU(distances[q][0][v], hn::Rebind<float, Lanes>(), out + q * stride + v * kLanes);
+    for (std::size_t v = 0; v < kVectors<kBlockRows>; ++v) {
+      hn::StoreU(tile.distances(queries[q], q, 0, v, block + 64 * groups), hn::Rebind<float, D>(),
+                 out + q * stride + v * kLanes<kBlockRows>);
     }
   }
 }
 
 void all_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t groups,
                    std::size_t stride, float* out) {
-  constexpr std::size_t kWide = kVectors == 1 ? 8 : 2;
+  constexpr std::size_t kAtOnce = kWide * kTall >= 8 ? 8 : kWide;
   for (std::size_t b = 0; b * kBlockRows < count; ++b) {
     const std::uint8_t* block = blocks + b * (groups + 2) * 64;
     float* to = out + b * kBlockRows;
     std::size_t q = 0;
-    for (; q + kWide <= n; q += kWide) distances_of<kWide>(queries + q, block, groups, stride, to + q * stride);
+    for (; q + kAtOnce <= n; q += kAtOnce) distances_of<kAtOnce>(queries + q, block, groups, stride, to + q * stride);
     for (; q < n; ++q) distances_of<1>(queries + q, block, groups, stride, to + q * stride);
   }
 }

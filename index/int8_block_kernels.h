@@ -16,9 +16,13 @@ constexpr std::size_t block_groups(std::size_t d) noexcept { return (d + 3) / 4;
 /// (16 x i32), then what the scan passes over (16 x u32: the rows' numbers).
 constexpr std::size_t block_bytes(std::size_t d) noexcept { return (block_groups(d) + 2) * 64; }
 
+/// Bytes of a query's code go from -64 to 64: two products with bytes of rows fit 16 bits, which saves instruction sets that have no sum
+/// of four a third of their work. What it costs is a step of the query twice as wide, and nothing of the rows.
+inline constexpr int kQuerySteps = 64;
+
 /// A query, encoded: distance = norm_factor * norm + (product_factor * product + constant).
 struct BlockQuery {
-  const std::int8_t* code;  ///< 4 * block_groups(d) bytes, 0 behind d
+  const std::int8_t* code;  ///< 4 * block_groups(d) signed bytes, 0 behind d
   float norm_factor;        ///< if 0, norms count for nothing
   float product_factor;
   float constant;

@@ -91,8 +91,9 @@ std::int32_t Int8Scale::encode_row(const float* x, std::uint8_t* code) const noe
   return norm;
 }
 
-Int8Query Int8Scale::encode_query(const float* q, std::int8_t* code) const noexcept {
+Int8Query Int8Scale::encode_query(const float* q, std::int8_t* code, int steps) const noexcept {
   const std::size_t d = centre_.size();
+  const auto most_steps = static_cast<double>(steps);
   double largest = 0;
   double squares = 0;
   for (std::size_t j = 0; j < d; ++j) {
@@ -100,12 +101,12 @@ Int8Query Int8Scale::encode_query(const float* q, std::int8_t* code) const noexc
     largest = std::max(largest, std::abs(difference));
     squares += difference * difference;
   }
-  const double step = largest / double{kSteps};
-  const double inverse = largest == 0 ? 0 : double{kSteps} / largest;
+  const double step = largest / most_steps;
+  const double inverse = largest == 0 ? 0 : most_steps / largest;
   std::int64_t sum = 0;
   for (std::size_t j = 0; j < d; ++j) {
-    const double steps = std::clamp((double{q[j]} - double{centre_[j]}) * inverse, -double{kSteps}, double{kSteps});
-    const auto shifted = static_cast<std::int32_t>(steps + 128.5);
+    const double at = std::clamp((double{q[j]} - double{centre_[j]}) * inverse, -most_steps, most_steps);
+    const auto shifted = static_cast<std::int32_t>(at + 128.5);
     code[j] = static_cast<std::int8_t>(shifted - 128);
     sum += shifted - 128;
   }

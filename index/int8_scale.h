@@ -35,9 +35,9 @@ class Int8Scale {
   /// Writes d bytes v + 128; returns the sum of v^2. Any finite row, however far from what was learnt from.
   std::int32_t encode_row(const float* x, std::uint8_t* code) const noexcept;
 
-  /// Writes d signed bytes, on a scale of the query's own. Distances have the library's meaning (index/distance.h); where those
+  /// Writes d signed bytes, from -steps to steps (1 to 127), on a scale of the query's own. Distances have the library's meaning (index/distance.h); where those
   /// would overflow or vanish in float32 they are multiplied by a constant instead, so that rows keep their order. None is NaN.
-  Int8Query encode_query(const float* q, std::int8_t* code) const noexcept;
+  Int8Query encode_query(const float* q, std::int8_t* code, int steps = 127) const noexcept;
 
   std::size_t dimension() const noexcept { return centre_.size(); }
   Metric metric() const noexcept { return metric_; }

@@ -55,7 +55,7 @@ struct Codes {
     for (std::size_t q = 0; q < m; ++q) {
       std::int8_t* code = query_codes.data() + q * 4 * kernels::block_groups(d);
       for (std::size_t j = 0; j < d; ++j) {
-        code[j] = static_cast<std::int8_t>(extreme ? 127 : static_cast<int>(generator() % 255) - 127);
+        code[j] = static_cast<std::int8_t>(extreme ? ((j & 2) == 0 ? kernels::kQuerySteps : -kernels::kQuerySteps) : static_cast<int>(generator() % 129) - 64);
       }
       forms.push_back({code, q % 2 == 0 ? 0.25F : 0.0F, q % 3 == 0 ? -0.5F : 0.125F, static_cast<float>(q) * 3.5F});
     }
@@ -78,7 +78,7 @@ TEST_P(BlockKernelsOnEachTarget, AreTheOnesThatWereForced) { EXPECT_EQ(kernels::
 
 TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
   for (const std::size_t d : {1UL, 2UL, 3UL, 4UL, 5UL, 31UL, 64UL, 99UL, 100UL, 257UL}) {
-    for (const std::size_t rows : {1UL, 15UL, 16UL, 17UL, 32UL, 33UL, 63UL, 64UL, 65UL, 150UL}) {
+    for (const std::size_t rows : {1UL, 8UL, 9UL, 15UL, 16UL, 17UL, 24UL, 25UL, 32UL, 33UL, 55UL, 63UL, 64UL, 65UL, 72UL, 73UL, 150UL}) {
       Codes codes(rows, 3, d, d * 1000 + rows);
       std::vector<BlockHit> hits(rows);
       for (std::size_t q = 0; q < codes.queries; ++q) {
@@ -93,7 +93,7 @@ TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
 }
 
 TEST_P(BlockKernelsOnEachTarget, SumExactlyWhatFitsAFloatExactly) {
-  // 4 * 255 * 127 in 16 bits would saturate; 257 dimensions of it are below 2^24, so nothing may be lost.
+  // 2 * 255 * 64 is the most that 16 bits take; 257 dimensions of it are below 2^24, so nothing may be lost.
   for (const std::size_t d : {4UL, 100UL, 257UL}) {
     Codes codes(40, 1, d, d, true);
     codes.forms[0].norm_factor = 0;
@@ -132,7 +132,7 @@ TEST_P(BlockKernelsOnEachTarget, KeepWhatIsWithinTheBoundIncludingTheBoundItself
 
 TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
   for (const std::size_t d : {1UL, 37UL, 100UL}) {
-    for (const std::size_t rows : {1UL, 16UL, 17UL, 33UL, 70UL}) {
+    for (const std::size_t rows : {1UL, 8UL, 9UL, 16UL, 17UL, 33UL, 41UL, 56UL, 70UL, 72UL}) {
       for (const std::size_t n : {1UL, 3UL, 4UL, 9UL, 17UL}) {
         Codes codes(rows, n, d, d + rows + n);
         std::vector<float> bounds(n);
