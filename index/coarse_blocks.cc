@@ -18,27 +18,22 @@ namespace {
 constexpr std::size_t kTogether = 16;
 
 /// Keys of distances among which are the `most` smallest, and not many more: those up to the value that a sample has at 3/2 of
-/// the rank and some more, unless the sample was odd.
-void collect_smallest(std::span<const float> distances, std::size_t most, std::vector<std::uint64_t>& keys) {
+/// the rank and some more, unless the sample was odd. `distances` goes on to the end of the last block.
+void collect_smallest(const float* distances, std::size_t count, std::size_t most, std::vector<kernels::BlockHit>& hits,
+                      std::vector<std::uint64_t>& keys) {
   constexpr std::size_t kSamples = 128;
-  keys.resize(distances.size());
-  const auto collect = [&](float limit) {
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < distances.size(); ++i) {
-      keys[n] = distance_key(distances[i], static_cast<std::uint32_t>(i));
-      n += static_cast<std::size_t>(distances[i] <= limit);
-    }
-    return n;
-  };
-  const std::size_t rank = most * kSamples * 3 / 2 / distances.size() + 6;
-  if (distances.size() >= 4 * kSamples && rank < kSamples) {
+  hits.resize(count);
+  std::size_t found = 0;
+  const std::size_t rank = most * kSamples * 3 / 2 / count + 6;
+  if (count >= 4 * kSamples && rank < kSamples) {
     std::array<float, kSamples> sample;
-    for (std::size_t i = 0; i < kSamples; ++i) sample[i] = distances[i * distances.size() / kSamples];
+    for (std::size_t i = 0; i < kSamples; ++i) sample[i] = distances[i * count / kSamples];
     std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end());
-    const std::size_t n = collect(sample[rank]);
-    if (n >= most) return keys.resize(n);
+    found = kernels::within(distances, count, sample[rank], hits.data());
   }
-  collect(std::numeric_limits<float>::infinity());
+  if (found < most) found = kernels::within(distances, count, std::numeric_limits<float>::infinity(), hits.data());
+  keys.resize(found);
+  for (std::size_t i = 0; i < found; ++i) keys[i] = distance_key(hits[i].distance, hits[i].position);
 }
 
 }  // namespace
@@ -83,7 +78,7 @@ void CoarseBlocks::nearest_of_some(const MatrixView& queries, std::size_t first,
   std::vector<std::uint64_t>& keys = scratch->keys;
   for (std::size_t i = 0; i < n; ++i) {
     const float* of_query = rough.data() + i * stride;
-    collect_smallest({of_query, count_}, kept, keys);
+    collect_smallest(of_query, count_, kept, scratch->hits, keys);
     sort_smallest(keys, kept);
     if (precision == ListDistances::kExact) {
       for (std::size_t j = 0; j < kept; ++j) {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "core/prefetch.h"
 #include "index/distance.h"
 #include "index/list_rounds.h"
 #include "index/search_scratch.h"
@@ -116,7 +117,7 @@ struct FilterMemory {
 
 void prefetch(const float* x, std::size_t d) noexcept {
   const auto* bytes = reinterpret_cast<const char*>(x);
-  for (std::size_t at = 0; at < std::min<std::size_t>(d * sizeof(float), 1024); at += 64) __builtin_prefetch(bytes + at);
+  for (std::size_t at = 0; at < std::min<std::size_t>(d * sizeof(float), 1024); at += 64) annulus::prefetch(bytes + at);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/prefetch.h"
 #include "index/row_store.h"
 
 namespace annulus {
@@ -171,8 +172,8 @@ std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::s
 /// Asks for the links of a row that is expanded next, unless something nearer turns up.
 void GraphWalk::look_ahead(Row row) const {
   const Link* links = graph_.neighbors.data() + graph_.offsets[row];
-  __builtin_prefetch(links);
-  __builtin_prefetch(links + 16);
+  prefetch(links);
+  prefetch(links + 16);
 }
 
 /// Expands the nearest row that is not, until all of the nearest ef are. They stand in `met`, sorted; returns how many there are.
@@ -196,7 +197,7 @@ std::size_t GraphWalk::expand_all(int level, std::size_t ef) {
       std::memmove(static_cast<void*>(met + place + 1), met + place, (size - 1 - place) * sizeof(MetRow));
       met[place] = {distance, neighbours[i]};
       next = std::min(next, place);
-      if (place <= next + 2) __builtin_prefetch(graph_.offsets.data() + neighbours[i]);
+      if (place <= next + 2) prefetch(graph_.offsets.data() + neighbours[i]);
     }
     if (next < size) look_ahead(met[next].row());
   }
@@ -251,7 +252,7 @@ std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoic
       ++size;
       while (size > 1 && held - weight_of(size - 1) >= goal) held -= weight_of(--size);
       next = std::min(next, place);
-      if (place <= next + 2) __builtin_prefetch(graph_.offsets.data() + row);
+      if (place <= next + 2) prefetch(graph_.offsets.data() + row);
     }
     if (next < size) look_ahead(met[next].row());
   }

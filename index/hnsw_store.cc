@@ -11,6 +11,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/prefetch.h"
 #include "index/codec_impl.h"
 #include "index/distance.h"
 #include "index/faiss_factory.h"
@@ -354,7 +355,7 @@ class HnswStore final : public RowStore, private RowSpace {
   void prefetch_floats(std::span<const Candidate> near) const noexcept {
     for (const Candidate& candidate : near) {
       const auto* bytes = reinterpret_cast<const char*>(floats() + candidate.id * spec_.dimension);
-      for (std::size_t at = 0; at < spec_.dimension * sizeof(float) && at < 512; at += 64) __builtin_prefetch(bytes + at);
+      for (std::size_t at = 0; at < spec_.dimension * sizeof(float) && at < 512; at += 64) annulus::prefetch(bytes + at);
     }
   }
 

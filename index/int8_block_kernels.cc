@@ -130,7 +130,8 @@ struct Tile {
   }
 
   /// Adds the products of one group, whose bytes of the first block are at `rows`. They are loaded once for all queries.
-  HWY_INLINE void add(const BlockQuery* queries, std::size_t group, const std::uint8_t* rows, std::size_t stride) {
+  HWY_INLINE void add(const std::int8_t* const (&codes)[kQueries], std::size_t group, const std::uint8_t* rows,
+                      std::size_t stride) {
     Ints<D> bytes[std::max<std::size_t>(kBlocks, 1)][kVectors<kRows>];
     for (std::size_t b = 0; b < kBlocks; ++b) {
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
@@ -138,7 +139,7 @@ struct Tile {
       }
     }
     for (std::size_t q = 0; q < kQueries; ++q) {
-      const Group<D> query = load_group(D(), queries[q].code + 4 * group);
+      const Group<D> query = load_group(D(), codes[q] + 4 * group);
       for (std::size_t b = 0; b < kBlocks; ++b) {
         for (std::size_t v = 0; v < kVectors<kRows>; ++v) add_products(D(), sums[q][b][v], bytes[b][v], query);
       }
@@ -160,7 +161,7 @@ struct Tile {
 struct Scan {
   const BlockQuery* queries;
   const float* bounds;
-  std::size_t n;
+  std::span<const std::uint32_t> which;  // of the queries
   const std::uint8_t* blocks;
   std::size_t count;
   std::size_t groups;
@@ -170,34 +171,36 @@ struct Scan {
   std::size_t stride() const { return (groups + 2) * 64; }
 };
 
-/// Appends those of a vector of rows, `first` and what follows, that are within the query's bound.
+/// Appends those of a vector of `count` rows' distances, `first` and what follows, that are within the bound.
 template <class D>
-HWY_INLINE void collect(D, Floats<D> distances, const Scan& scan, std::size_t q, std::size_t first) {
+HWY_INLINE void collect(D, Floats<D> distances, float bound, std::size_t first, std::size_t count, BlockHit* hits,
+                        std::size_t& found) {
   const hn::Rebind<float, D> floats;
-  const auto within = hn::Le(distances, hn::Set(floats, scan.bounds[q]));
+  const auto within = hn::Le(distances, hn::Set(floats, bound));
   if (HWY_LIKELY(hn::AllFalse(floats, within))) return;
   HWY_ALIGN float values[hn::MaxLanes(D())];
   hn::Store(distances, floats, values);
   std::uint8_t bits[8] = {};
   hn::StoreMaskBits(floats, within, bits);
   std::uint32_t mask = bits[0] | std::uint32_t{bits[1]} << 8;
-  if (first + hn::MaxLanes(D()) > scan.count) mask &= first < scan.count ? (1U << (scan.count - first)) - 1 : 0;
-  BlockHit* hits = scan.hits + q * scan.count;
+  if (first + hn::MaxLanes(D()) > count) mask &= first < count ? (1U << (count - first)) - 1 : 0;
   for (; mask != 0; mask &= mask - 1) {
     const auto lane = static_cast<std::uint32_t>(__builtin_ctz(mask));
-    hits[scan.found[q]++] = {static_cast<std::uint32_t>(first) + lane, values[lane]};
+    hits[found++] = {static_cast<std::uint32_t>(first) + lane, values[lane]};
   }
 }
 
 template <std::size_t kQueries, std::size_t kBlocks, std::size_t kRows>
 HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const Scan& scan, std::size_t first_query,
                              std::size_t first_block) {
-  for (std::size_t q = 0; q < kQueries; ++q) {
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    const std::size_t q = first_query + i;
+    const BlockQuery& query = scan.queries[scan.which[q]];
     for (std::size_t b = 0; b < kBlocks; ++b) {
       const std::uint8_t* norms = scan.blocks + (first_block + b) * scan.stride() + 64 * scan.groups;
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
-        collect(Lanes<kRows>(), tile.distances(scan.queries[first_query + q], q, b, v, norms), scan, first_query + q,
-                (first_block + b) * kBlockRows + v * kLanes<kRows>);
+        collect(Lanes<kRows>(), tile.distances(query, i, b, v, norms), scan.bounds[scan.which[q]],
+                (first_block + b) * kBlockRows + v * kLanes<kRows>, scan.count, scan.hits + q * scan.count, scan.found[q]);
       }
     }
   }
@@ -208,14 +211,15 @@ template <std::size_t kQueries, std::size_t kBlocks, bool kHalf>
 HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t first_block) {
   const std::size_t stride = scan.stride();
   const std::uint8_t* rows = scan.blocks + first_block * stride;
-  const BlockQuery* queries = scan.queries + first_query;
+  const std::int8_t* codes[kQueries];
+  for (std::size_t q = 0; q < kQueries; ++q) codes[q] = scan.queries[scan.which[first_query + q]].code;
   Tile<kQueries, kBlocks, kBlockRows> whole;
   Tile<kQueries, kHalf ? 1 : 0, kHalfRows> half;
   whole.clear();
   half.clear();
   for (std::size_t g = 0; g < scan.groups; ++g, rows += 64) {
-    whole.add(queries, g, rows, stride);
-    half.add(queries, g, rows + kBlocks * stride, stride);
+    whole.add(codes, g, rows, stride);
+    half.add(codes, g, rows + kBlocks * stride, stride);
   }
   collect_tile(whole, scan, first_query, first_block);
   collect_tile(half, scan, first_query, first_block + kBlocks);
@@ -224,8 +228,8 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
 template <std::size_t kBlocks, bool kHalf>
 void scan_with_all(const Scan& scan, std::size_t first_block) {
   std::size_t q = 0;
-  for (; q + kWide <= scan.n; q += kWide) scan_tile<kWide, kBlocks, kHalf>(scan, q, first_block);
-  for (; q < scan.n; ++q) scan_tile<1, kBlocks, kHalf>(scan, q, first_block);
+  for (; q + kWide <= scan.which.size(); q += kWide) scan_tile<kWide, kBlocks, kHalf>(scan, q, first_block);
+  for (; q < scan.which.size(); ++q) scan_tile<1, kBlocks, kHalf>(scan, q, first_block);
 }
 
 /// The last `left` blocks, kMost at most, and half a block behind them if `half` says so.
@@ -252,14 +256,15 @@ HWY_INLINE void scan_all(const Scan& scan) {
 std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t groups, float bound,
                      BlockHit* hits) {
   std::size_t found = 0;
-  scan_all<kTallForOne>({&query, &bound, 1, blocks, count, groups, hits, &found});
+  constexpr std::uint32_t kItself = 0;
+  scan_all<kTallForOne>({&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found});
   return found;
 }
 
-void scan_many(const BlockQuery* queries, const float* bounds, std::size_t n, const std::uint8_t* blocks, std::size_t count,
-               std::size_t groups, BlockHit* hits, std::size_t* found) {
-  std::fill_n(found, n, std::size_t{0});
-  scan_all<kTall>({queries, bounds, n, blocks, count, groups, hits, found});
+void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
+               std::size_t count, std::size_t groups, BlockHit* hits, std::size_t* found) {
+  std::fill_n(found, which.size(), std::size_t{0});
+  scan_all<kTall>({queries, bounds, which, blocks, count, groups, hits, found});
 }
 
 template <std::size_t kQueries>
@@ -268,7 +273,9 @@ HWY_INLINE void distances_of(const BlockQuery* queries, const std::uint8_t* bloc
   using D = Lanes<kBlockRows>;
   Tile<kQueries, 1, kBlockRows> tile;
   tile.clear();
-  for (std::size_t g = 0; g < groups; ++g) tile.add(queries, g, block + 64 * g, 0);
+  const std::int8_t* codes[kQueries];
+  for (std::size_t q = 0; q < kQueries; ++q) codes[q] = queries[q].code;
+  for (std::size_t g = 0; g < groups; ++g) tile.add(codes, g, block + 64 * g, 0);
   for (std::size_t q = 0; q < kQueries; ++q) {
     for (std::size_t v = 0; v < kVectors<kBlockRows>; ++v) {
       hn::StoreU(tile.distances(queries[q], q, 0, v, block + 64 * groups), hn::Rebind<float, D>(),
@@ -289,6 +296,15 @@ void all_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t*
   }
 }
 
+std::size_t find_within(const float* distances, std::size_t count, float bound, BlockHit* hits) {
+  using D = Lanes<kBlockRows>;
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < count; i += kLanes<kBlockRows>) {
+    collect(D(), hn::LoadU(hn::Rebind<float, D>(), distances + i), bound, i, count, hits, found);
+  }
+  return found;
+}
+
 const char* block_target_name() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace annulus::kernels::HWY_NAMESPACE
@@ -300,6 +316,7 @@ namespace annulus::kernels {
 HWY_EXPORT(scan_one);
 HWY_EXPORT(scan_many);
 HWY_EXPORT(all_distances);
+HWY_EXPORT(find_within);
 HWY_EXPORT(block_target_name);
 
 std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
@@ -307,14 +324,18 @@ std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std
   return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, block_groups(d), bound, hits);
 }
 
-void scan_blocks(const BlockQuery* queries, const float* bounds, std::size_t n, const std::uint8_t* blocks, std::size_t count,
-                 std::size_t d, BlockHit* hits, std::size_t* found) noexcept {
-  HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, n, blocks, count, block_groups(d), hits, found);
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
+                 std::size_t count, std::size_t d, BlockHit* hits, std::size_t* found) noexcept {
+  HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, which, blocks, count, block_groups(d), hits, found);
 }
 
 void block_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t d,
                      std::size_t stride, float* out) noexcept {
   HWY_DYNAMIC_DISPATCH(all_distances)(queries, n, blocks, count, block_groups(d), stride, out);
+}
+
+std::size_t within(const float* distances, std::size_t count, float bound, BlockHit* hits) noexcept {
+  return HWY_DYNAMIC_DISPATCH(find_within)(distances, count, bound, hits);
 }
 
 const char* block_target() noexcept { return HWY_DYNAMIC_DISPATCH(block_target_name)(); }

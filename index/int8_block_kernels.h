@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace annulus::kernels {
 
@@ -38,14 +39,19 @@ struct BlockHit {
 std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
                         BlockHit* hits) noexcept;
 
-/// The same for n queries at once, with a bound each: hits of query i at hits + i * count, found[i] of them.
-void scan_blocks(const BlockQuery* queries, const float* bounds, std::size_t n, const std::uint8_t* blocks, std::size_t count,
-                 std::size_t d, BlockHit* hits, std::size_t* found) noexcept;
+/// The same for several queries at once, with a bound each: those whose numbers are in `which`. Hits of the i-th of them at
+/// hits + i * count, found[i] of them.
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
+                 std::size_t count, std::size_t d, BlockHit* hits, std::size_t* found) noexcept;
 
 /// The distances of n queries to the first `count` rows: n x `stride` floats, of which each row's last lanes up to the end of
 /// the last block are written too. stride >= count rounded up to whole blocks.
 void block_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t d,
                      std::size_t stride, float* out) noexcept;
+
+/// Those of the first `count` distances that are within `bound`, in order, into `hits`, which has room for `count`. Returns how
+/// many. `distances` goes on to the end of the last block.
+std::size_t within(const float* distances, std::size_t count, float bound, BlockHit* hits) noexcept;
 
 const char* block_target() noexcept;
 

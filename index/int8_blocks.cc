@@ -2,20 +2,23 @@
 
 #include <algorithm>
 
+#include "core/prefetch.h"
+
 namespace annulus {
 
 using kernels::block_bytes;
 using kernels::block_groups;
 using kernels::kBlockRows;
 
-void Int8BlockLists::prefetch_blocks(std::size_t list) const noexcept {
+void Int8BlockLists::prefetch_blocks(std::size_t list, std::size_t part, std::size_t parts) const noexcept {
   // All of a short list; of a long one the first lines, until the processor has seen that they follow one another and reads on by
-  // itself. Into the second cache: the first has too few misses under way at once.
+  // itself.
   constexpr std::size_t kShort = 128;
-  constexpr std::size_t kLines = 16;
+  constexpr std::size_t kFirst = 16;
   const std::uint8_t* blocks = headers_[list].blocks.get();
-  const std::size_t lines = (headers_[list].size + kBlockRows - 1) / kBlockRows * (block_bytes(d_) / 64);
-  for (std::size_t line = 0; line < (lines <= kShort ? lines : kLines); ++line) __builtin_prefetch(blocks + 64 * line, 0, 2);
+  const std::size_t all = (headers_[list].size + kBlockRows - 1) / kBlockRows * (block_bytes(d_) / 64);
+  const std::size_t lines = all <= kShort ? all : kFirst;
+  for (std::size_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line) prefetch_far(blocks + 64 * line);
 }
 
 std::int32_t Int8BlockLists::read(std::size_t list, std::size_t position, std::uint8_t* code) const noexcept {

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "core/prefetch.h"
 #include "index/int8_block_kernels.h"
 #include "index/row_table.h"
 
@@ -39,9 +40,10 @@ class Int8BlockLists {
     return row;
   }
 
-  /// Asks for the header of a list, and for the first block (of which the header must be near).
-  void prefetch_header(std::size_t list) const noexcept { __builtin_prefetch(&headers_[list]); }
-  void prefetch_blocks(std::size_t list) const noexcept;
+  /// Asks for the header of a list; and for part `part` of `parts` of what is worth asking for of its blocks, of which the header
+  /// must be near.
+  void prefetch_header(std::size_t list) const noexcept { annulus::prefetch(&headers_[list]); }
+  void prefetch_blocks(std::size_t list, std::size_t part = 0, std::size_t parts = 1) const noexcept;
 
   /// Writes the code at `position` (d bytes, not interleaved); returns its norm.
   std::int32_t read(std::size_t list, std::size_t position, std::uint8_t* code) const noexcept;

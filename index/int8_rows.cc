@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/prefetch.h"
+
 namespace annulus {
 namespace {
 
@@ -71,7 +73,7 @@ void CodeDistances::operator()(std::span<const Row> rows, float* out) {
   for (std::size_t begin = 0; begin < rows.size(); begin += products.size()) {
     const std::span<const Row> part = rows.subspan(begin, std::min(products.size(), rows.size() - begin));
     if (norms != nullptr) {
-      for (const Row row : part) __builtin_prefetch(norms + row);
+      for (const Row row : part) prefetch(norms + row);
     }
     kernels::products(query_, rows_.codes(), rows_.stride(), part.data(), part.size(), products.data());
     for (std::size_t i = 0; i < part.size(); ++i) {

@@ -51,6 +51,7 @@ class IvfLists {
   bool holds(Row row) const noexcept { return places_.holds(row); }
   std::size_t list_of(Row row) const noexcept { return places_[row].list; }
   const std::uint8_t* code_of(Row row) const noexcept;
+  void prefetch_place(Row row) const noexcept { places_.prefetch(row); }
 
   /// Memory for rows up to `last` and for one further entry in each of `lists` (as often as it is named), so that appending
   /// them moves nothing.

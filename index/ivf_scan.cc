@@ -23,8 +23,11 @@ constexpr std::size_t kRowsAtOnce = 16 * kBlockRows;
 /// Fewer queries than this have few lists in common.
 constexpr std::size_t kFewQueries = 4;
 
-/// Queries that scan a list together.
-constexpr std::size_t kQueriesAtOnce = 64;
+/// Queries that scan a list together, between two requests for a part of the next one.
+constexpr std::size_t kQueriesAtOnce = 16;
+
+/// Lists between two looks at what other shards have found.
+constexpr std::size_t kListsBetween = 128;
 
 /// How many lists ahead headers and blocks are asked for: short lists are over before memory has answered.
 constexpr std::size_t kHeadersAhead = 12;
@@ -53,29 +56,37 @@ void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::siz
   }
 }
 
-/// What several queries scan a list with; memory that is reused.
+/// What several queries scan lists with; memory that is reused.
 struct Together {
-  std::vector<BlockQuery> queries;
-  std::vector<float> bounds;
+  std::vector<float> bounds;  ///< by query
   std::vector<std::size_t> found;
   std::vector<BlockHit> hits;
 
-  Together() : queries(kQueriesAtOnce), bounds(kQueriesAtOnce), found(kQueriesAtOnce), hits(kQueriesAtOnce * kRowsAtOnce) {}
+  Together() : found(kQueriesAtOnce), hits(kQueriesAtOnce * kRowsAtOnce) {}
 };
 
-void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::size_t list, std::span<const std::uint32_t> visitors,
-                   Together& together, std::vector<CandidatePool>& nearest) {
+/// `next` is the list that comes after: its blocks are asked for bit by bit, as more at once would have to be waited for.
+void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::size_t list, std::size_t next, Together& together,
+                   std::vector<CandidatePool>& nearest) {
+  const std::span<const std::uint32_t> all = search.batch.visitors(list);
   const std::size_t size = lists.size(list);
   const std::uint8_t* blocks = lists.blocks(list);
-  for (std::size_t i = 0; i < visitors.size(); ++i) together.queries[i] = (*search.batch.encoded())[visitors[i]];
+  const std::size_t parts = (size + kRowsAtOnce - 1) / kRowsAtOnce * ((all.size() + kQueriesAtOnce - 1) / kQueriesAtOnce);
+  std::size_t part = 0;
+  if (parts == 0 && next < lists.lists()) lists.prefetch_blocks(next);
   for (std::size_t begin = 0; begin < size; begin += kRowsAtOnce) {
     const std::size_t count = std::min(kRowsAtOnce, size - begin);
-    for (std::size_t i = 0; i < visitors.size(); ++i) together.bounds[i] = nearest[visitors[i]].bound();
-    kernels::scan_blocks(together.queries.data(), together.bounds.data(), visitors.size(), blocks, count, lists.dimension(),
-                         together.hits.data(), together.found.data());
-    for (std::size_t i = 0; i < visitors.size(); ++i) {
-      if (together.found[i] == 0) continue;
-      nearest[visitors[i]].take(lists, blocks, {together.hits.data() + i * count, together.found[i]});
+    for (std::size_t first = 0; first < all.size(); first += kQueriesAtOnce) {
+      const auto visitors = all.subspan(first, std::min(kQueriesAtOnce, all.size() - first));
+      if (next < lists.lists()) lists.prefetch_blocks(next, part++, parts);
+      kernels::scan_blocks(search.batch.encoded()->data(), together.bounds.data(), visitors, blocks, count, lists.dimension(),
+                           together.hits.data(), together.found.data());
+      for (std::size_t i = 0; i < visitors.size(); ++i) {
+        if (together.found[i] == 0) continue;
+        CandidatePool& pool = nearest[visitors[i]];
+        pool.take(lists, blocks, {together.hits.data() + i * count, together.found[i]});
+        together.bounds[visitors[i]] = pool.bound();
+      }
     }
     blocks += kRowsAtOnce / kBlockRows * kernels::block_bytes(lists.dimension());
   }
@@ -91,14 +102,12 @@ void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vec
     if (i + 1 < nearest.size() && !search.batch.lists(i + 1).empty()) lists.prefetch_blocks(search.batch.lists(i + 1)[0].id);
     if (!visited.empty()) scan_one_list(lists, visited[0].id, (*search.batch.encoded())[i], nearest[i]);
   }
+  together.bounds.resize(nearest.size());
   for (std::size_t list = 0; list < lists.lists(); ++list) {
-    if (list + 1 < lists.lists()) lists.prefetch_blocks(list + 1);
-    std::span<const std::uint32_t> visitors = search.batch.visitors(list);
-    while (!visitors.empty()) {
-      const std::size_t n = std::min(visitors.size(), kQueriesAtOnce);
-      scan_together(search, lists, list, visitors.first(n), together, nearest);
-      visitors = visitors.subspan(n);
+    if (list % kListsBetween == 0) {  // what other shards have found meanwhile
+      for (std::size_t i = 0; i < nearest.size(); ++i) together.bounds[i] = nearest[i].bound();
     }
+    scan_together(search, lists, list, list + 1, together, nearest);
   }
   idle = std::move(mine);
 }

@@ -13,6 +13,7 @@
 #include <limits>
 #include <string>
 
+#include "core/prefetch.h"
 #include "index/codec_impl.h"
 #include "index/distance.h"
 #include "index/ivf_lists.h"
@@ -106,8 +107,10 @@ class IvfStore final : public RowStore {
 
   void prefetch(Row row) const noexcept override {
     const std::uint8_t* code = lists_.code_of(row);
-    for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) __builtin_prefetch(code + byte);
+    for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) annulus::prefetch(code + byte);
   }
+
+  void prefetch_place(Row row) const noexcept override { lists_.prefetch_place(row); }
 
   const float* vector(Row row, float* buffer) const override {
     const std::uint8_t* code = lists_.code_of(row);

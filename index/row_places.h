@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/chunked_array.h"
+#include "core/prefetch.h"
 #include "index/row_table.h"
 #include "index/vector_index.h"
 
@@ -34,6 +35,9 @@ class RowPlaces {
     const std::uint32_t offset = packed & ((std::uint32_t{1} << offset_bits_) - 1);
     return {packed >> offset_bits_, wide_ ? offset | upper_[row] << offset_bits_ : offset};
   }
+
+  /// Asks for the memory of a row's place.
+  void prefetch(Row row) const noexcept { annulus::prefetch(&packed_[row]); }
 
   /// Memory for rows and positions below these: setting their places cannot throw. What is thrown leaves all places as they were.
   void reserve(std::size_t rows, std::size_t positions, const WhileAlone& alone) {

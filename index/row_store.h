@@ -89,8 +89,9 @@ class RowStore {
   /// The stored vector: in place, or decoded into `buffer` of d floats.
   virtual const float* vector(Row row, float* buffer) const = 0;
 
-  /// Asks for the memory that vector() will read.
+  /// Asks for the memory that vector() will read; for that of where it is, some time before.
   virtual void prefetch(Row) const noexcept {}
+  virtual void prefetch_place(Row) const noexcept {}
 
   /// Fills `out` (n x k candidates) with the nearest accepted rows of each query, sorted, and counts[i] with how many.
   /// A graph that does not lead to enough of them, or not soon enough (RowSearch::patience), gives fewer than there are.

@@ -8,6 +8,7 @@
 
 #include "core/reused.h"
 #include "index/aligned_buffer.h"
+#include "index/int8_block_kernels.h"
 #include "index/row_table.h"
 #include "index/search_types.h"
 
@@ -67,6 +68,7 @@ struct SearchScratch {
   std::vector<float> decoded;
   AlignedBuffer<std::int8_t> query_codes;
   std::vector<std::uint64_t> keys;
+  std::vector<kernels::BlockHit> hits;
 };
 
 using ScratchLease = Reused<SearchScratch>;

@@ -44,6 +44,12 @@ struct Candidate {
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
+/// A query of a batch and a stored vector, whose distance is wanted.
+struct Pair {
+  std::size_t query = 0;
+  VectorId id = 0;
+};
+
 /// Says which ids a search may return. Called from the searching thread, for live ids, possibly more than once an id; of some
 /// to learn what it accepts and what asking costs. What it throws reaches the caller of the search.
 class Filter {

@@ -72,6 +72,9 @@ struct VectorIndex::Impl {
 
   explicit Impl(IndexSpec given) : spec(std::move(given)), parsed(parse_spec(spec)), trained_kind(needs_training(spec)) {}
 
+  template <typename QueryOf, typename IdOf>
+  void distances(const QueryOf& query_of, const IdOf& id_of, std::span<float> out) const;
+
   void require_store() const {
     if (store == nullptr) {
       throw Error(ErrorCode::kFailedPrecondition,
@@ -344,25 +347,52 @@ void VectorIndex::candidates(const QueryBatch& batch, std::size_t k, const Filte
 
 bool VectorIndex::candidates_are_exact() const noexcept { return !ready() || impl_->store->candidates_are_exact(); }
 
+// `query_of` and `id_of` say what is the i-th pair, of which there are as many as `out` has room for.
+template <typename QueryOf, typename IdOf>
+void VectorIndex::Impl::distances(const QueryOf& query_of, const IdOf& id_of, std::span<float> out) const {
+  // A row's place is on its way for so many pairs, then the row for so many.
+  constexpr std::size_t kPlacesAhead = 32;
+  constexpr std::size_t kRowsAhead = 8;
+  ScratchLease scratch;
+  scratch->decoded.resize(spec.dimension);
+  const auto at = [&](std::size_t i, const auto& use) {
+    if (i >= out.size()) return;
+    if (const std::optional<Row> row = rows.find(id_of(i))) use(*row);
+  };
+  const auto ask_place = [&](Row row) { store->prefetch_place(row); };
+  const auto ask_row = [&](Row row) { store->prefetch(row); };
+  for (std::size_t i = 0; i < kPlacesAhead; ++i) at(i, ask_place);
+  for (std::size_t i = 0; i < kRowsAhead; ++i) at(i, ask_row);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    at(i + kPlacesAhead, ask_place);
+    at(i + kRowsAhead, ask_row);
+    const std::optional<Row> row = rows.find(id_of(i));
+    out[i] = row ? distance(spec.metric, query_of(i), store->vector(*row, scratch->decoded.data()), spec.dimension)
+                 : std::numeric_limits<float>::infinity();
+  }
+}
+
 void VectorIndex::distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const {
   impl_->require_store();
   if (out.size() != ids.size()) throw_size("the span of distances", out.size(), ids.size());
-  const std::size_t d = spec().dimension;
-  validate_vectors(map_rows(query.data(), 1, static_cast<std::size_t>(query.cols())), d, spec().metric, "the query's components");
-  ScratchLease scratch;
-  scratch->decoded.resize(d);
-  constexpr std::size_t kAhead = 4;
-  const auto prefetch = [&](std::size_t i) {
-    if (i >= ids.size()) return;
-    if (const std::optional<Row> row = impl_->rows.find(ids[i])) impl_->store->prefetch(*row);
-  };
-  for (std::size_t i = 0; i < kAhead; ++i) prefetch(i);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    prefetch(i + kAhead);
-    const std::optional<Row> row = impl_->rows.find(ids[i]);
-    out[i] = row ? distance(spec().metric, query.data(), impl_->store->vector(*row, scratch->decoded.data()), d)
-                 : std::numeric_limits<float>::infinity();
+  validate_vectors(map_rows(query.data(), 1, static_cast<std::size_t>(query.cols())), spec().dimension, spec().metric,
+                   "the query's components");
+  impl_->distances([&](std::size_t) { return query.data(); }, [&](std::size_t i) { return ids[i]; }, out);
+}
+
+void VectorIndex::distances(const MatrixView& queries, std::span<const Pair> pairs, std::span<float> out) const {
+  impl_->require_store();
+  if (out.size() != pairs.size()) throw_size("the span of distances", out.size(), pairs.size());
+  validate_vectors(queries, spec().dimension, spec().metric, "the queries");
+  const auto n = static_cast<std::size_t>(queries.rows());
+  for (const Pair& pair : pairs) {
+    if (pair.query >= n) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "a pair of query " + std::to_string(pair.query) + ", there are " + std::to_string(n) + " queries");
+    }
   }
+  impl_->distances([&](std::size_t i) { return row_data(queries, pairs[i].query); }, [&](std::size_t i) { return pairs[i].id; },
+                   out);
 }
 
 VectorIndex VectorIndex::compacted() const {

@@ -150,6 +150,10 @@ class VectorIndex {
   /// Throws Error(kInvalidArgument) as search, and unless out.size() == ids.size().
   void distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const;
 
+  /// The same for pairs of several queries (n x d), which is faster than query by query: what a pair needs of memory is under way
+  /// while others are computed. Every Pair::query < n.
+  void distances(const MatrixView& queries, std::span<const Pair> pairs, std::span<float> out) const;
+
   /// The same vectors, codes and codec without dead rows. An HNSW graph is built anew.
   VectorIndex compacted() const;
 

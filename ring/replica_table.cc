@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/prefetch.h"
 #include "ring/ring_snapshot.h"
 
 namespace annulus {
@@ -93,7 +94,7 @@ std::span<const NodeIndex> ReplicaTable::replicas(Token token) const noexcept {
   const internal::RingSnapshot& ring = *ring_.snapshot_;
   const std::size_t bucket = ring.bucket_of(token);
   const std::size_t begin = ring.bucket_begin(bucket);
-  __builtin_prefetch(row(begin).data());  // while the tokens are on their way: the answer is there or just after
+  prefetch(row(begin).data());  // while the tokens are on their way: the answer is there or just after
   return row(ring.lower_bound_in(bucket, begin, token));
 }
 

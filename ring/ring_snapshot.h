@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/prefetch.h"
 #include "ring/arc.h"
 #include "ring/hash_ring.h"
 
@@ -51,9 +52,9 @@ class RingSnapshot {
   NodeIndex owner_at(std::size_t position) const noexcept { return owners_[position]; }
   Token token_at(std::size_t position) const noexcept { return tokens_[position]; }
 
-  void prefetch_bucket(std::size_t bucket) const noexcept { __builtin_prefetch(buckets_.get() + bucket); }
-  void prefetch_tokens(std::size_t position) const noexcept { __builtin_prefetch(tokens_.get() + position); }
-  void prefetch_owner(std::size_t position) const noexcept { __builtin_prefetch(owners_.get() + position); }
+  void prefetch_bucket(std::size_t bucket) const noexcept { prefetch(buckets_.get() + bucket); }
+  void prefetch_tokens(std::size_t position) const noexcept { prefetch(tokens_.get() + position); }
+  void prefetch_owner(std::size_t position) const noexcept { prefetch(owners_.get() + position); }
 
   std::span<const Token> tokens() const noexcept { return {tokens_.get(), num_tokens_}; }
   std::span<const NodeIndex> owners() const noexcept { return {owners_.get(), num_tokens_}; }

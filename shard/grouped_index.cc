@@ -153,22 +153,22 @@ bool GroupedIndex::reconstruct(VectorId id, std::span<float> out) const {
   return primary_.current().reconstruct(id, out) || (secondary_ && secondary_->current().reconstruct(id, out));
 }
 
-void GroupedIndex::distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const {
-  primary_.current().distances(query, ids, out);
+void GroupedIndex::distances(const MatrixView& queries, std::span<const Pair> pairs, std::span<float> out) const {
+  primary_.current().distances(queries, pairs, out);
   if (!secondary_) return;
-  thread_local std::vector<VectorId> others;
+  thread_local std::vector<Pair> others;
   thread_local std::vector<float> theirs;
   others.clear();
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (std::isinf(out[i])) others.push_back(ids[i]);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    if (std::isinf(out[i])) others.push_back(pairs[i]);
   }
   if (others.empty()) return;
   theirs.resize(others.size());
-  secondary_->current().distances(query, others, theirs);
+  secondary_->current().distances(queries, others, theirs);
   std::size_t next = 0;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
     if (!std::isinf(out[i])) continue;
-    if (secondary_->current().contains(ids[i])) out[i] = theirs[next];
+    if (secondary_->current().contains(pairs[i].id)) out[i] = theirs[next];
     ++next;
   }
 }

@@ -56,7 +56,7 @@ class GroupedIndex {
   std::size_t size() const noexcept;
   bool reconstruct(VectorId id, std::span<float> out) const;
   /// As VectorIndex::distances: also an id that changed its group has one.
-  void distances(const VectorView& query, std::span<const VectorId> ids, std::span<float> out) const;
+  void distances(const MatrixView& queries, std::span<const Pair> pairs, std::span<float> out) const;
 
   /// Answers to a batch; reusable.
   struct Found {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/key.h"
+#include "core/prefetch.h"
 
 namespace annulus {
 
@@ -25,7 +26,7 @@ class KeyArena {
   KeyRef store(KeyView key);
   void release(KeyRef ref) noexcept;
   KeyView operator[](KeyRef ref) const noexcept;
-  void prefetch(KeyRef ref) const noexcept { __builtin_prefetch(at(ref)); }
+  void prefetch(KeyRef ref) const noexcept { annulus::prefetch(at(ref)); }
 
   /// Bytes that were ever written to.
   std::size_t memory_bytes() const noexcept;

@@ -8,6 +8,7 @@
 
 #include "core/chunked_array.h"
 #include "core/key.h"
+#include "core/prefetch.h"
 #include "core/version.h"
 #include "ring/arc.h"
 #include "ring/token.h"
@@ -54,9 +55,13 @@ class RecordTable {
   Record operator[](Slot slot) const noexcept;
   KeyView key(Slot slot) const noexcept { return keys_[records_[slot].key]; }
   Token token(Slot slot) const noexcept { return token_of_(key(slot)); }
-  /// Asks for a record; and for its key, when the record has come.
-  void prefetch(Slot slot) const noexcept { __builtin_prefetch(&records_[slot]); }
-  void prefetch_key(Slot slot) const noexcept { keys_.prefetch(records_[slot].key); }
+  /// Asks for a record; and for its key, when the record has come. Any number may be asked for.
+  void prefetch(Slot slot) const noexcept {
+    if (slot < records_.size()) annulus::prefetch(&records_[slot]);
+  }
+  void prefetch_key(Slot slot) const noexcept {
+    if (slot < records_.size() && records_[slot].key != kFreeKey) keys_.prefetch(records_[slot].key);
+  }
   /// Whether `slot` is that of `key`; any number may be asked about.
   bool holds(Slot slot, KeyView key) const noexcept {
     return !key.empty() && slot < records_.size() && records_[slot].key != kFreeKey && this->key(slot) == key;

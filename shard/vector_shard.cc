@@ -39,6 +39,26 @@ class KeyTieOrder final : public TieOrder {
   KeyKind kind_;
 };
 
+// Goes through the candidates of all queries, one at a time.
+class CandidateWalk {
+ public:
+  explicit CandidateWalk(const GroupedIndex::Found& found) : found_(found) {}
+
+  template <typename Use>
+  void next(const Use& use) {
+    while (query_ < found_.counts.size() && at_ == found_.counts[query_]) {
+      ++query_;
+      at_ = 0;
+    }
+    if (query_ < found_.counts.size()) use(static_cast<Slot>(found_.rows[query_ * found_.stride + at_++].id));
+  }
+
+ private:
+  const GroupedIndex::Found& found_;
+  std::size_t query_ = 0;
+  std::size_t at_ = 0;
+};
+
 void check_outcomes(std::size_t records, std::size_t outcomes) {
   if (records != outcomes) {
     throw Error(ErrorCode::kInvalidArgument, std::to_string(outcomes) + " outcomes for " + std::to_string(records) + " records");
@@ -397,21 +417,17 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
   index_.candidates(request.queries, request.k, request.groups, SlotFilter::restricts(request) ? &slots : nullptr, order,
                     request.bounds, found, work);
   out.bounded = found.bounded;
-  // records and keys lie anywhere: those of the next queries are on their way while one query's are copied
-  const auto each = [&](std::size_t i, const auto& ask) {
-    if (i >= n) return;
-    for (const Candidate& candidate : found.of(i)) ask(static_cast<Slot>(candidate.id));
-  };
-  const auto ask_record = [&](Slot slot) { table_.prefetch(slot); };
-  const auto ask_key = [&](Slot slot) { table_.prefetch_key(slot); };
-  each(0, ask_record);
-  each(1, ask_record);
-  each(0, ask_key);
+  // records and keys lie anywhere: they are on their way while those before them are copied
+  constexpr std::size_t kRecordsAhead = 64;
+  constexpr std::size_t kKeysAhead = 32;
+  CandidateWalk records(found), keys(found);
+  for (std::size_t i = 0; i < kRecordsAhead; ++i) records.next([&](Slot slot) { table_.prefetch(slot); });
+  for (std::size_t i = 0; i < kKeysAhead; ++i) keys.next([&](Slot slot) { table_.prefetch_key(slot); });
   for (std::size_t i = 0; i < n; ++i) {
-    each(i + 2, ask_record);
-    each(i + 1, ask_key);
     out.begin_query();
     for (const Candidate& candidate : found.of(i)) {
+      records.next([&](Slot slot) { table_.prefetch(slot); });
+      keys.next([&](Slot slot) { table_.prefetch_key(slot); });
       const RecordTable::Record record = table_[static_cast<Slot>(candidate.id)];
       out.append(record.key, record.version, candidate.distance, candidate.id);
     }
@@ -437,20 +453,21 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
                   "an item of query " + std::to_string(item.query) + ", there are " + std::to_string(queries.rows()) + " queries");
     }
   }
-  const Reused<std::vector<VectorId>> reused;
-  std::vector<VectorId>& ids = *reused;
-  ids.resize(items.size());
+  constexpr std::size_t kRecordsAhead = 64;
+  constexpr std::size_t kKeysAhead = 32;
+  const Reused<std::vector<Pair>> reused;
+  std::vector<Pair>& pairs = *reused;
+  pairs.resize(items.size());
   std::shared_lock lock(mutex_);
   for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i + kRecordsAhead < items.size()) table_.prefetch(static_cast<Slot>(items[i + kRecordsAhead].handle));
+    if (i + kKeysAhead < items.size()) table_.prefetch_key(static_cast<Slot>(items[i + kKeysAhead].handle));
     const Slot hint = static_cast<Slot>(items[i].handle);
     // kNoSlot is no id of the index: +infinity
-    ids[i] = table_.holds(hint, items[i].key) ? hint : table_.find(token_of_key(items[i].key), items[i].key);
+    const Slot slot = table_.holds(hint, items[i].key) ? hint : table_.find(token_of_key(items[i].key), items[i].key);
+    pairs[i] = {items[i].query, slot};
   }
-  for (std::size_t begin = 0, end = 0; begin < items.size(); begin = end) {
-    while (end < items.size() && items[end].query == items[begin].query) ++end;
-    index_.distances(queries.row(static_cast<Eigen::Index>(items[begin].query)), std::span(ids).subspan(begin, end - begin),
-                     distances.subspan(begin, end - begin));
-  }
+  index_.distances(queries, pairs, distances);
 }
 
 std::uint64_t VectorShard::code_fingerprint() const {

@@ -109,6 +109,11 @@ TEST_P(BadInput, ReadersRefuseRoomOfAnotherSize) {
                [&] { index_.distances(data_.row(0), ids_from(0, 3), distances); });
   expect_error(ErrorCode::kInvalidArgument, {"dimension 4", "expected 16"},
                [&] { index_.distances(Vector::Ones(4), ids_from(0, 2), distances); });
+  const Matrix queries = data_.topRows(2);
+  expect_error(ErrorCode::kInvalidArgument, {"size 2", "expected 1"},
+               [&] { index_.distances(queries, std::vector<Pair>{{0, 1}}, distances); });
+  expect_error(ErrorCode::kInvalidArgument, {"query 2", "2 queries"},
+               [&] { index_.distances(queries, std::vector<Pair>{{0, 1}, {2, 1}}, distances); });
 }
 
 TEST_P(BadInput, AbsentIdsAreInfinitelyFarAndEraseToNothing) {

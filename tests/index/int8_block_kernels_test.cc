@@ -139,20 +139,44 @@ TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
         for (std::size_t q = 0; q < n; ++q) bounds[q] = q % 3 == 0 ? kInf : static_cast<float>(codes.distance(q, rows / 2));
         std::vector<BlockHit> hits(n * rows);
         std::vector<std::size_t> found(n);
-        kernels::scan_blocks(codes.forms.data(), bounds.data(), n, codes.blocks(), rows, d, hits.data(), found.data());
+        std::vector<std::uint32_t> which(n);  // backwards
+        for (std::size_t i = 0; i < n; ++i) which[i] = static_cast<std::uint32_t>(n - 1 - i);
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, codes.blocks(), rows, d, hits.data(), found.data());
         const std::size_t stride = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
         std::vector<float> every(n * stride);
         kernels::block_distances(codes.forms.data(), n, codes.blocks(), rows, d, stride, every.data());
         std::vector<BlockHit> alone(rows);
         for (std::size_t q = 0; q < n; ++q) {
-          ASSERT_EQ(found[q], kernels::scan_blocks(codes.forms[q], codes.blocks(), rows, d, bounds[q], alone.data()));
-          for (std::size_t i = 0; i < found[q]; ++i) {
-            ASSERT_EQ(hits[q * rows + i].position, alone[i].position);
-            ASSERT_EQ(hits[q * rows + i].distance, alone[i].distance);
+          const std::size_t place = n - 1 - q;
+          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks(), rows, d, bounds[q], alone.data()));
+          for (std::size_t i = 0; i < found[place]; ++i) {
+            ASSERT_EQ(hits[place * rows + i].position, alone[i].position);
+            ASSERT_EQ(hits[place * rows + i].distance, alone[i].distance);
             ASSERT_EQ(every[q * stride + alone[i].position], alone[i].distance);
           }
         }
       }
+    }
+  }
+}
+
+TEST_P(BlockKernelsOnEachTarget, FindTheDistancesThatAreWithinABound) {
+  std::mt19937_64 generator(3);
+  std::vector<float> distances(96);
+  for (float& distance : distances) distance = static_cast<float>(generator() % 50);
+  for (const std::size_t count : {0UL, 1UL, 15UL, 16UL, 17UL, 90UL, 96UL}) {
+    for (const float bound : {-1.0F, 0.0F, 20.0F, kInf}) {
+      std::vector<BlockHit> hits(96);
+      hits.resize(kernels::within(distances.data(), count, bound, hits.data()));
+      auto hit = hits.begin();
+      for (std::uint32_t i = 0; i < count; ++i) {
+        if (distances[i] > bound) continue;
+        ASSERT_NE(hit, hits.end());
+        EXPECT_EQ(hit->position, i);
+        EXPECT_EQ(hit->distance, distances[i]);
+        ++hit;
+      }
+      EXPECT_EQ(hit, hits.end());
     }
   }
 }

@@ -72,6 +72,20 @@ TEST_P(SearchEveryKind, FindsWhatBruteForceFinds) {
   EXPECT_GE(of_original, is("PQ") ? 0.35 : is("SQ8") ? 0.93 : 0.98);
 }
 
+TEST_P(SearchEveryKind, ComparesPairsOfManyQueriesAsItComparesThoseOfOne) {
+  const Matrix queries = data(8, 4);
+  const VectorIndex index = filled_index(spec(), data(kRows, 3));
+  std::vector<Pair> pairs;
+  for (VectorId id = 0; id < kRows + 5; ++id) pairs.push_back({id * 3 % 8, id});  // the last are in no index
+  std::vector<float> found(pairs.size());
+  index.distances(queries, pairs, found);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    float alone;
+    index.distances(queries.row(static_cast<Eigen::Index>(pairs[i].query)), std::span(&pairs[i].id, 1), std::span(&alone, 1));
+    EXPECT_EQ(found[i], alone);
+  }
+}
+
 TEST_P(SearchEveryKind, ReturnsTheDistancesOfRefinementBitForBitInOrder) {
   const Matrix rows = data(kRows, 3);
   const Matrix queries = data(8, 4);
