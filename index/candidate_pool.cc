@@ -9,7 +9,7 @@ void CandidatePool::drop_farther() {
   const std::size_t k = search_->k;
   std::nth_element(keys_, keys_ + k - 1, keys_ + size_);
   limit_ = key_distance(keys_[k - 1]);
-  if (shared_ != nullptr) shared_->lower(limit_);
+  if (shared_ != nullptr) shared_->lower(limit_, k);
   const auto* end = std::partition(keys_ + k, keys_ + size_, [&](std::uint64_t key) { return key_distance(key) <= limit_; });
   size_ = static_cast<std::size_t>(end - keys_);
   if (size_ == room(k)) keep_in_order();

@@ -195,7 +195,7 @@ void scan_rows(const SearchedIndex& index, const RowSearch& search, std::span<co
       for (std::size_t i = 0; i < n; ++i) {
         if (found[i] <= farthest && nearest[q].admits(found[i])) nearest[q].push({index.rows.id(allowed[begin + i]), found[i]});
       }
-      if (bound != nullptr && nearest[q].full()) bound->lower(nearest[q].farthest());
+      if (bound != nullptr && nearest[q].full()) bound->lower(nearest[q].farthest(), nearest[q].size());
     }
   }
   for (std::size_t q = 0; q < queries.size(); ++q) counts[queries[q]] = nearest[q].finish().size();

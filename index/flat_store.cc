@@ -96,7 +96,7 @@ class FlatStore final : public RowStore {
         const Row row = static_cast<Row>(begin + i);
         if (found[i] <= farthest && nearest.admits(found[i]) && search.accepts(row)) nearest.push({search.rows.id(row), found[i]});
       }
-      if (bound != nullptr && nearest.full()) bound->lower(nearest.farthest());
+      if (bound != nullptr && nearest.full()) bound->lower(nearest.farthest(), nearest.size());
     }
     search.work.distances += count();
   }

@@ -75,16 +75,18 @@ class TieOrder {
   ~TieOrder() = default;
 };
 
-/// The distance within which the k candidates of one query lie that some index has found already: others of the same codec
-/// need not return what is farther. It only falls. Thread-safe.
+/// The distance within which the candidates of one query lie that indexes have found already, as many as are wanted of all of them
+/// together: others of the same codec need not return what is farther. It only falls. Thread-safe.
 class SharedBound {
  public:
-  SharedBound() = default;
-  SharedBound(const SharedBound&) noexcept {}  // a copy knows nothing: for vectors of them
+  explicit SharedBound(std::size_t wanted = 0) noexcept : wanted_(wanted) {}
+  SharedBound(const SharedBound& other) noexcept : wanted_(other.wanted_) {}  // knows nothing yet: for vectors of them
 
   float get() const noexcept { return value_.load(std::memory_order_relaxed); }
 
-  void lower(float distance) noexcept {
+  /// `found` candidates lie within `distance`. Fewer than are wanted say nothing.
+  void lower(float distance, std::size_t found) noexcept {
+    if (found < wanted_) return;
     float known = get();
     while (distance < known && !value_.compare_exchange_weak(known, distance, std::memory_order_relaxed)) {
     }
@@ -92,6 +94,7 @@ class SharedBound {
 
  private:
   std::atomic<float> value_{std::numeric_limits<float>::infinity()};
+  std::size_t wanted_;
 };
 
 /// What a search did; searches add to it.

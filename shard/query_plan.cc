@@ -60,7 +60,8 @@ class Pruning {
     Cover cover;
     for (MemberIndex member = 0; member < asked_.size(); ++member) {
       if (asked_[member] && !problem_.sets_of[member].empty()) {
-        cover.push_back({member, whole_[member] ? RowGroups::kAll : RowGroups::kPrimary});
+        const auto& share = whole_[member] ? problem_.share : problem_.primary_share;
+        cover.push_back({member, whole_[member] ? RowGroups::kAll : RowGroups::kPrimary, share[member]});
       }
     }
     return cover;

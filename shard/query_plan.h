@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "index/index_spec.h"
@@ -35,8 +36,12 @@ CoverProblem make_cover_problem(const Layout& layout, const std::vector<MemberIn
 struct CoverUnit {
   MemberIndex member = 0;
   RowGroups groups = RowGroups::kAll;
+  double share = 1;  ///< the part of all keys that is among these rows; follows from the others
 
-  friend auto operator<=>(const CoverUnit&, const CoverUnit&) = default;
+  friend bool operator==(const CoverUnit& a, const CoverUnit& b) { return a.member == b.member && a.groups == b.groups; }
+  friend auto operator<=>(const CoverUnit& a, const CoverUnit& b) {
+    return std::pair(a.member, a.groups) <=> std::pair(b.member, b.groups);
+  }
 };
 
 using Cover = std::vector<CoverUnit>;  ///< sorted by member

@@ -54,6 +54,14 @@ struct MergeMemory {
   std::vector<float> exact;
 };
 
+/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more (once in some 100,000
+/// queries), as keys lie by their hashes. O(1).
+std::size_t most_in_a_share(std::size_t wanted, double share) {
+  const double mean = static_cast<double>(wanted) * share;
+  const double most = std::ceil(mean + 4.5 * std::sqrt(mean * (1 - share)) + 2);
+  return most < static_cast<double>(wanted) ? static_cast<std::size_t>(most) : wanted;
+}
+
 /// Distances that are merged between shards for each query, at most.
 constexpr std::size_t kMostMerged = 1024;
 
@@ -99,11 +107,12 @@ class RouterSearch {
     open.resize(n);
     for (std::uint32_t i = 0; i < n; ++i) open[i] = i;
     // An answer that may have a hole is asked again for more: this ends at the latest when the lists are not cut any more.
-    bool sharing = true;
-    for (std::size_t asked = candidates_wanted(); !open.empty(); asked = doubled(asked)) {
-      ask_until_answered(open, asked, sharing);
+    bool first = true;
+    for (std::size_t asked = candidates_of_a_shard(); !open.empty(); asked = std::max(doubled(asked), candidates_wanted())) {
+      ask_until_answered(open, asked, first);
       merge(open, asked);
-      sharing = false;
+      if (first && asked < candidates_wanted()) router_.learn_holes(open.size(), n);
+      first = false;
     }
     write_answers();
   }
@@ -141,6 +150,21 @@ class RouterSearch {
     if (exact) return k_;
     const auto rerank = static_cast<std::size_t>(options_.params.rerank.value_or(0));
     return std::max(k_, rerank != 0 ? rerank : default_rerank(k_));
+  }
+
+  // What one shard is asked for at first: those of the wanted that it should hold.
+  std::size_t candidates_of_a_shard() const {
+    const std::size_t wanted = candidates_wanted();
+    if (!settled() || router_.asks_for_all()) return wanted;
+    double share = 0;
+    for (const CoverUnit& unit : cover_) share = std::max(share, unit.share);
+    return most_in_a_share(wanted, share);
+  }
+
+  // Whether no resize is under way: keys are where the layout says, or in more places where a copy was not dropped yet.
+  bool settled() const {
+    const Placement& placement = snapshot_->placement();
+    return placement.target == placement.serving && placement.retiring == nullptr;
   }
 
   std::size_t block_of(std::size_t queries) const {
@@ -207,7 +231,7 @@ class RouterSearch {
     const bool shared = sharing && cover_.size() > 1 && router_.family_ != IndexFamily::kHnsw;
     std::vector<SharedBound>& bounds = memory_->bounds;
     bounds.clear();
-    bounds.resize(shared ? open.size() : 0);
+    for (std::size_t i = 0; shared && i < open.size(); ++i) bounds.emplace_back(candidates_wanted());
     grow_to(memory_->nearest, bounds.size());
     for (std::size_t i = 0; i < bounds.size(); ++i) memory_->nearest[i].clear();
     // a block's lists lie side by side, for the merge
@@ -225,7 +249,7 @@ class RouterSearch {
            .groups = cover_[shard].groups,
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
-      if (!bounds.empty() && merges_bounds(asked)) merge_bounds(block * block_, asked, lists_[block * cover_.size() + shard]);
+      if (!bounds.empty() && merges_bounds()) merge_bounds(block * block_, lists_[block * cover_.size() + shard]);
       router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
     };
     const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), std::ref(ask_shard));
@@ -244,15 +268,15 @@ class RouterSearch {
 
   // Whether shards that are asked later may be told what all before them have found together: if each row is found once. Where a
   // key may be in two shards it would count twice.
-  bool merges_bounds(std::size_t asked) const {
-    const Placement& placement = snapshot_->placement();
-    if (asked > kMostMerged || placement.target != placement.serving || placement.retiring != nullptr) return false;
-    return placement.serving->replicas == 1 ||
+  bool merges_bounds() const {
+    if (candidates_wanted() > kMostMerged || !settled()) return false;
+    return snapshot_->placement().serving->replicas == 1 ||
            std::ranges::all_of(cover_, [](const CoverUnit& unit) { return unit.groups == RowGroups::kPrimary; });
   }
 
-  // Lowers the bounds of a block's queries to the distances of the `asked`-th rows that all shards have found so far.
-  void merge_bounds(std::size_t first, std::size_t asked, const CandidateLists& found) {
+  // Lowers the bounds of a block's queries to the distances of the last wanted rows that all shards have found so far.
+  void merge_bounds(std::size_t first, const CandidateLists& found) {
+    const std::size_t wanted = candidates_wanted();
     const std::lock_guard lock(bounds_mutex_);
     std::vector<float>& merged = memory_->merged;
     for (std::size_t i = 0; i < found.queries(); ++i) {
@@ -264,9 +288,9 @@ class RouterSearch {
         merged.push_back(entry.distance);
       }
       merged.insert(merged.end(), known, nearest.end());
-      if (merged.size() > asked) merged.resize(asked);
+      if (merged.size() > wanted) merged.resize(wanted);
       nearest.assign(merged.begin(), merged.end());
-      if (nearest.size() == asked) memory_->bounds[first + i].lower(nearest.back());
+      if (nearest.size() == wanted) memory_->bounds[first + i].lower(nearest.back(), wanted);
     }
   }
 
@@ -308,7 +332,7 @@ class RouterSearch {
     for (std::size_t i = 0; i < hits.size(); ++i) {
       const auto& bounds = memory_->bounds;
       MergeBound bound;
-      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds(asked)};
+      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds()};
       if (memory->merger.merge(lists, i, asked, wanted, router_.options().key_kind, hits[i], bound)) whole[begin + i] = 1;
     }
     try {
@@ -402,6 +426,18 @@ class RouterSearch {
   std::mutex filter_mutex_;
   std::exception_ptr filter_failure_;
 };
+
+bool VectorRouter::asks_for_all() const noexcept {
+  if (searches_for_all_.load(std::memory_order_relaxed) <= 0) return false;
+  searches_for_all_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
+void VectorRouter::learn_holes(std::size_t holes, std::size_t queries) const noexcept {
+  constexpr std::size_t kFew = 16;  // one query in so many
+  constexpr int kSearches = 256;
+  if (holes * kFew > queries) searches_for_all_.store(kSearches, std::memory_order_relaxed);
+}
 
 void VectorRouter::search(const MatrixView& queries, std::size_t k, const SearchOptions& options, SearchResult& result) const {
   if (k == 0) throw Error(ErrorCode::kInvalidArgument, "k is 0: ask for at least one neighbour");

@@ -40,12 +40,13 @@ bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, 
   const std::size_t kept = std::min(k, hits.size());
   std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(), nearer);
   hits.resize(kept);
-  if (!superseded && !(repeated && bound.merged)) return true;
-  // A list under a shared bound may lack any row: the bound was that of rows which have fallen now.
-  const bool bounded = bound.distance < std::numeric_limits<float>::infinity() ||
-                       std::ranges::any_of(lists, [](const CandidateLists& list) { return list.bounded; });
-  if (bounded) return false;
-  if (!superseded) return true;
+  if (superseded || (repeated && bound.merged)) {
+    // A list under a shared bound may lack any row: the bound was that of rows which have fallen now.
+    const bool bounded = bound.distance < std::numeric_limits<float>::infinity() ||
+                         std::ranges::any_of(lists, [](const CandidateLists& list) { return list.bounded; });
+    if (bounded) return false;
+  }
+  if (!superseded && asked >= k) return true;
   // Every row that a cut list did not return is farther than the list's last entry. The answer is whole if it ends before.
   return std::none_of(lists.begin(), lists.end(), [&](const CandidateLists& list) {
     if (!list.cut(query, asked)) return false;

@@ -1,6 +1,7 @@
 // The router: one vector database over many shards. Start here.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -200,6 +201,11 @@ class VectorRouter {
  private:
   friend class RouterSearch;
   WriteReport write(std::span<const RecordView> records);
+
+  // Whether shards are to be asked for all that is wanted, not for the part that they should hold by their share of the keys: for
+  // some time after that part was too small for more than a few of a search's queries.
+  bool asks_for_all() const noexcept;
+  void learn_holes(std::size_t holes, std::size_t queries) const noexcept;
   void validate_keys(std::span<const KeyView> keys) const;
   Matrix accepted(const MatrixView& vectors, const char* what) const;
 
@@ -208,6 +214,7 @@ class VectorRouter {
   ClusterControl control_;
   VersionClock clock_;
   mutable CostMeter query_cost_;  // of one query at one shard
+  mutable std::atomic<int> searches_for_all_{0};
   CostMeter row_cost_;            // of one row at one shard
   ClusterCodec codec_;            // last: its thread uses the others
 };

@@ -85,6 +85,31 @@ TEST_P(FlatSearch, OrdersTiesByKey) {
   for (std::size_t k = 1; k <= 8; ++k) expect_exact(k);
 }
 
+TEST(RouterSearch, FindsAllWhereOneShardHoldsMoreOfTheNearestThanItsShare) {
+  TestCluster cluster(6, router_options(1));
+  std::size_t near = 0;
+  for (int i = 0; i < 600; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    const auto owner = cluster.router.placement().serving->table->replicas(token_of_key(key))[0];
+    const bool is_near = owner == 2 && near < 60;
+    near += is_near ? 1 : 0;
+    const Vector vector = random_vector(4, cluster.random) * 0.1F + Vector::Constant(4, is_near ? 0.0F : 9.0F);
+    (void)cluster.router.upsert(key, vector);
+    cluster.oracle.put(key, vector);
+  }
+  ASSERT_EQ(near, 60U);
+  const Matrix queries = Matrix::Zero(40, 4);
+  std::uint64_t before = 0;
+  for (int i = 0; i < 3; ++i) {
+    const SearchResult result = cluster.router.search(queries, 50);
+    for (std::size_t q = 0; q < 40; ++q) ASSERT_EQ(hits_of(result, q), cluster.oracle.nearest(queries.row(0), 50));
+    if (i == 1) {
+      EXPECT_LT(result.distances, before) << "the router knows by now that shares do not tell";
+    }
+    before = result.distances;
+  }
+}
+
 RouterOptions graph(std::size_t replicas) { return router_options(replicas, spec_of("HNSW8", 6)); }
 
 TEST(RouterSearch, IsExactWhereShardsHoldWhatIsNotTheirs) {

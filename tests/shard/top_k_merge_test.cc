@@ -85,6 +85,15 @@ TEST(TopKMerge, AsksAgainWhenASupersededRowMayHideANearerOne) {
   EXPECT_EQ(keys_of(hits), (Keys{"b"}));
 }
 
+TEST(TopKMerge, AsksAgainWhenAListWasAskedForTooFew) {
+  const CandidateLists cut = list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 2}, {"c", {1, 0}, 3}}, 2);
+  const CandidateLists other = list_of({{"d", {1, 0}, 1.5}, {"e", {1, 0}, 4}}, 2);
+  std::vector<MergedHit> hits;
+  EXPECT_FALSE(TopKMerge().merge(std::vector{cut, other}, 0, 2, 4, KeyKind::kBytes, hits)) << "what lies behind b is not known";
+  EXPECT_TRUE(TopKMerge().merge(std::vector{cut, other}, 0, 2, 3, KeyKind::kBytes, hits));
+  EXPECT_EQ(keys_of(hits), (Keys{"a", "d", "b"}));
+}
+
 TEST(TopKMerge, DoesNotAskAgainWhenTheAnswerEndsBeforeTheCut) {
   // something was superseded, yet what may be hidden lies behind 7, and the answer ends at 3
   const std::vector<CandidateLists> lists = {list_of({{"x", {1, 0}, 1}, {"b", {1, 0}, 2}, {"c", {1, 0}, 7}, {"d", {1, 0}, 8}}, 3),
@@ -159,7 +168,7 @@ TEST(TopKMerge, AgreesWithANaiveMergeAndAsksAgainExactlyWhenACutListEndsWithinTh
     const std::size_t k = 1 + random() % 6;
     TopKMerge merge;
     std::vector<MergedHit> hits;
-    for (std::size_t asked = k;; asked *= 2) {
+    for (std::size_t asked = 1 + random() % k;; asked *= 2) {
       std::vector<CandidateLists> lists;
       for (const auto& shard : shards) lists.push_back(list_of(shard, asked));
       bool superseded = false;
@@ -171,7 +180,7 @@ TEST(TopKMerge, AgreesWithANaiveMergeAndAsksAgainExactlyWhenACutListEndsWithinTh
         cut_within |= expected.size() < k || nearer(end, expected.back(), KeyKind::kBytes);
       }
       const bool whole = merge.merge(lists, 0, asked, k, KeyKind::kBytes, hits);
-      ASSERT_EQ(whole, !(superseded && cut_within));
+      ASSERT_EQ(whole, !((superseded || asked < k) && cut_within));
       ASSERT_EQ(hits.size(), expected.size());
       for (std::size_t i = 0; i < hits.size(); ++i) {
         ASSERT_EQ(hits[i].key, expected[i].key);
