@@ -54,8 +54,8 @@ struct MergeMemory {
   std::vector<float> exact;
 };
 
-/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more (once in some 100,000
-/// queries), as keys lie by their hashes. O(1).
+/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more (for one query in
+/// 100,000; of hundreds that are wanted in tens of shards one in 10,000), as keys lie by their hashes. O(1).
 std::size_t most_in_a_share(std::size_t wanted, double share) {
   const double mean = static_cast<double>(wanted) * share;
   const double most = std::ceil(mean + 4.5 * std::sqrt(mean * (1 - share)) + 2);
