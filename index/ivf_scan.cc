@@ -53,6 +53,7 @@ void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::siz
     if (j + kHeadersAhead < visited.size()) lists.prefetch_header(visited[j + kHeadersAhead].id);
     if (j + kBlocksAhead < visited.size()) lists.prefetch_blocks(visited[j + kBlocksAhead].id);
     scan_one_list(lists, visited[j].id, encoded, nearest);
+    search.work.distances += lists.size(visited[j].id);
   }
 }
 
@@ -100,7 +101,9 @@ void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vec
   for (std::size_t i = 0; i < nearest.size(); ++i) {
     const std::span<const Candidate> visited = search.batch.lists(i);
     if (i + 1 < nearest.size() && !search.batch.lists(i + 1).empty()) lists.prefetch_blocks(search.batch.lists(i + 1)[0].id);
-    if (!visited.empty()) scan_one_list(lists, visited[0].id, (*search.batch.encoded())[i], nearest[i]);
+    if (visited.empty()) continue;
+    scan_one_list(lists, visited[0].id, (*search.batch.encoded())[i], nearest[i]);
+    search.work.distances += lists.size(visited[0].id);
   }
   together.bounds.resize(nearest.size());
   for (std::size_t list = 0; list < lists.lists(); ++list) {
@@ -108,6 +111,7 @@ void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vec
       for (std::size_t i = 0; i < nearest.size(); ++i) together.bounds[i] = nearest[i].bound();
     }
     scan_together(search, lists, list, list + 1, together, nearest);
+    search.work.distances += lists.size(list) * search.batch.visitors(list).size();
   }
   idle = std::move(mine);
 }
@@ -130,10 +134,7 @@ void scan_lists(const RowSearch& search, const IvfLists& lists, Candidate* out, 
   } else {
     scan_for_all(search, blocks, nearest);
   }
-  for (std::size_t i = 0; i < n; ++i) {
-    counts[i] = nearest[i].finish(out + i * search.k);
-    for (const Candidate& list : search.batch.lists(i)) search.work.distances += blocks.size(list.id);
-  }
+  for (std::size_t i = 0; i < n; ++i) counts[i] = nearest[i].finish(out + i * search.k);
   idle = std::move(nearest);
 }
 

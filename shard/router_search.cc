@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "core/error.h"
@@ -49,6 +50,7 @@ struct SearchMemory {
 struct MergeMemory {
   TopKMerge merger;
   std::vector<std::vector<MergedHit>> hits;  // by query
+  std::vector<std::size_t> begins;           // of items, by shard
   std::vector<RefineItem> items;
   std::vector<MergedHit*> places;
   std::vector<float> exact;
@@ -348,30 +350,44 @@ class RouterSearch {
 
   // The second phase, for shards whose first was not exact: one call a shard for all hits of the block.
   void refine(const QueryBatch& batch, std::span<std::vector<MergedHit>> hits, MergeMemory& memory) const {
-    auto& [merger, all_hits, items, places, exact] = memory;
+    auto& [merger, all_hits, begins, items, places, exact] = memory;
+    // in the order of their shards
+    begins.assign(cover_.size() + 1, 0);
+    for (const auto& of_query : hits) {
+      for (const MergedHit& hit : of_query) ++begins[hit.list + 1];
+    }
+    std::partial_sum(begins.begin(), begins.end(), begins.begin());
+    items.resize(begins.back());
+    places.resize(begins.back());
+    exact.resize(begins.back());
+    for (std::size_t query = 0; query < hits.size(); ++query) {
+      for (MergedHit& hit : hits[query]) {
+        const std::size_t at = begins[hit.list]++;  // in the end each is the next one's
+        items[at] = {query, hit.key, hit.handle};
+        places[at] = &hit;
+      }
+    }
+    std::size_t begin = 0;
     for (std::uint32_t list = 0; list < cover_.size(); ++list) {
-      const Shard& shard = shard_of(cover_[list]);
-      if (shard.candidates_are_exact()) continue;
-      items.clear();
-      places.clear();
-      for (std::size_t query = 0; query < hits.size(); ++query) {
-        for (MergedHit& hit : hits[query]) {
-          if (hit.list != list) continue;
-          items.push_back({query, hit.key, hit.handle});
-          places.push_back(&hit);
-        }
-      }
-      if (items.empty()) continue;
-      exact.resize(items.size());
-      try {
-        shard.refine(batch.queries(), items, exact);
-      } catch (...) {
-        throw RefineFailure{list, std::current_exception()};
-      }
-      for (std::size_t i = 0; i < items.size(); ++i) {
-        places[i]->distance = exact[i];
-        if (std::isinf(exact[i]) && exact[i] > 0) places[i]->list = kGone;
-      }
+      const std::size_t end = begins[list];
+      refine_part(list, batch, std::span(items).subspan(begin, end - begin), std::span(places).subspan(begin, end - begin),
+                  std::span(exact).subspan(begin, end - begin));
+      begin = end;
+    }
+  }
+
+  void refine_part(std::uint32_t list, const QueryBatch& batch, std::span<const RefineItem> items, std::span<MergedHit* const> places,
+                   std::span<float> exact) const {
+    const Shard& shard = shard_of(cover_[list]);
+    if (items.empty() || shard.candidates_are_exact()) return;
+    try {
+      shard.refine(batch.queries(), items, exact);
+    } catch (...) {
+      throw RefineFailure{list, std::current_exception()};
+    }
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      places[i]->distance = exact[i];
+      if (std::isinf(exact[i]) && exact[i] > 0) places[i]->list = kGone;
     }
   }
 
