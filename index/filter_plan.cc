@@ -42,9 +42,15 @@ constexpr double kFullEvidence = 32;
 // More lists are worth a further round from this many times those visited on.
 constexpr double kWorthARound = 1.25;
 
-// How far beyond its expectation a walk is allowed to go before it is compared with the scan.
-constexpr double kLeastPatience = 256;
-constexpr double kMorePatience = 1.25;
+// The estimate of walks may be too high by this factor: it depends on how the rows lie.
+constexpr double kWalkDoubt = 4;
+
+// What may be spent, of the time of the cheaper way, to learn how far a graph's queries have to go, ...
+constexpr double kForecastPart = 0.05;
+// ... on sorting the rows of the sample, beside comparing them, ...
+constexpr double kForecastRow = 60;
+// ... and as many accepted rows must be expected where the scan becomes cheaper, or else their absence says nothing.
+constexpr double kForecastEvidence = 3;
 
 double bytes_of(const IndexFacts& index) { return static_cast<double>(index.dimension) * (index.coded ? 1 : sizeof(float)); }
 
@@ -61,6 +67,22 @@ double walk_ns(double met, double expected, const FilterFacts& filter, const Ind
   // rows that enter and fall out again are twice those that stay; none falls out before enough are accepted
   const double entered = std::min(compared, met + 2 * std::min(met, expected));
   return compared * (kWalkRow + kWalkByte * bytes_of(index)) + entered * (filter.apart_ns + met * kMoveMet);
+}
+
+/// Rows worth sampling to choose for each query of a graph.
+std::size_t worth_sampling(const FilterPlan& plan) {
+  const double queries = static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
+  const double rows = static_cast<double>(plan.index.rows);
+  const double d = static_cast<double>(plan.index.dimension);
+  const double each = queries * (kCompare + kCompareFloat * d + kForecastRow) + kFetch + kFetchFloat * d;
+  const double spend = kForecastPart * std::min(plan.index_ns, plan.scan_ns);
+  const auto asked = static_cast<double>(plan.filter.asked);
+  const double worth = spend <= asked * each ? spend / each : asked + (spend - asked * each) / (each + plan.filter.apart_ns);
+  // the most rows that a walk may meet before the scan would have been cheaper
+  double most = 1;
+  while (most < rows && walk_cost_ns(plan, 2 * most) < plan.scan_ns / queries) most *= 2;
+  if (!plan.scan && worth * std::min(1.0, most / std::max(rows, 1.0)) * plan.filter.selectivity < kForecastEvidence) return 0;
+  return static_cast<std::size_t>(std::min(worth, rows));
 }
 
 /// Rows in the nearest of an IVF's lists. What is nearer lies in larger lists: about half as many rows again.
@@ -143,14 +165,6 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
       within_reach = kept <= allowed;
       const double met = std::min(static_cast<double>(index.rows), kept / std::max(selectivity, 1e-9));
       plan.index_ns = queries * walk_ns(met, met, asked, index);
-      if (method != FilterMethod::kIndex) {
-        double most = std::max(kLeastPatience, met);
-        while (most < static_cast<double>(index.rows) &&
-               walk_ns(kMorePatience * most, met, asked, index) < plan.scan_ns / queries) {
-          most *= kMorePatience;
-        }
-        plan.patience = static_cast<std::size_t>(kMorePatience * most);
-      }
       break;
     }
   }
@@ -161,7 +175,25 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
     case FilterMethod::kIndex: plan.scan = false; break;
     case FilterMethod::kScan: plan.scan = true; break;
   }
+  // unless no query would walk, not even one all of whose neighbours are accepted
+  const double kept = static_cast<double>(std::max(search.ef, search.k));
+  if (index.family == IndexFamily::kHnsw && method == FilterMethod::kByCost && within_reach &&
+      walk_cost_ns(plan, kept) < kWalkDoubt * plan.scan_ns / queries) {
+    plan.chooses = true;
+    plan.sampled = worth_sampling(plan);
+  }
   return plan;
+}
+
+double walk_cost_ns(const FilterPlan& plan, double met) {
+  const double kept = static_cast<double>(std::max(plan.search.ef, plan.search.k));
+  const double expected = std::min(static_cast<double>(plan.index.rows), kept / std::max(plan.filter.selectivity, 1e-9));
+  return walk_ns(met, expected, plan.filter, plan.index);
+}
+
+double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t asked, double met) {
+  return static_cast<double>(compared) * (kWalkRow + kWalkByte * bytes_of(plan.index)) +
+         static_cast<double>(asked) * (plan.filter.apart_ns + met * kMoveMet);
 }
 
 FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {

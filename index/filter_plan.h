@@ -16,6 +16,7 @@ struct FilterFacts {
   double accept_ns = 0;              ///< asking it once, where rows are asked about in their order
   double apart_ns = 60 + accept_ns;  ///< and in no order, which waits for memory
   std::optional<std::size_t> listed = {};  ///< Filter::listed
+  std::size_t asked = 0;  ///< rows about which it was asked to learn this
 };
 
 /// What is known of the index.
@@ -42,6 +43,14 @@ struct FilterTally {
   }
 };
 
+/// When a walk of a graph under a filter gives up.
+struct WalkLimit {
+  /// Rows whose comparison costs as much as the scan of all accepted rows. 0: the walk is not begun.
+  std::size_t patience = std::numeric_limits<std::size_t>::max();
+  double expected = 1;  ///< rows around the query that hold enough accepted ones, by forecast
+  std::size_t first_look = 0;  ///< rows compared before it asks itself whether it gives up, at least
+};
+
 /// What is asked. `ef` and `nprobe` are those of a search without a filter.
 struct SearchFacts {
   std::size_t queries = 1;
@@ -55,8 +64,10 @@ struct FilterPlan {
   bool scan = false;      ///< compare the accepted rows, not the index's
   bool by_list = false;   ///< where the accepted rows are needed, the filter's list gives them, not questions about all rows
   std::size_t nprobe = 1; ///< IVF: lists to visit, so that recall is what it is without the filter
-  /// HNSW: rows that a walk may meet before the scan would have been cheaper.
-  std::size_t patience = std::numeric_limits<std::size_t>::max();
+  /// HNSW: each query chooses for itself (WalkChoice), whatever `scan` says of all. The filter should have been asked about
+  /// `sampled` rows, with which the queries are compared; 0: that would cost more than it can save.
+  bool chooses = false;
+  std::size_t sampled = 0;
   double index_ns = 0;    ///< estimates for all queries
   double scan_ns = 0;
 
@@ -82,6 +93,11 @@ struct FurtherLists {
 /// counts is how they compare, which the dimension and the cost of the filter decide, which are given.
 FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search,
                        FilterMethod method = FilterMethod::kByCost);
+
+/// HNSW: a walk for which the nearest `met` rows hold enough accepted ones, by estimate; and one that has compared so many rows,
+/// and asked the filter about so many of them.
+double walk_cost_ns(const FilterPlan& plan, double met);
+double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t asked, double met);
 
 /// The lists that a query needs: those planned where the filter accepts as much near the query as elsewhere (or more). Where it
 /// accepts less, so many more that they hold as many accepted rows as were expected of those planned.

@@ -2,54 +2,25 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <limits>
 #include <numeric>
 
 #include "core/prefetch.h"
 #include "index/distance.h"
+#include "index/filter_sample.h"
 #include "index/list_rounds.h"
 #include "index/search_scratch.h"
 #include "index/top_k.h"
+#include "index/walk_choice.h"
 
 namespace annulus {
 namespace {
 
 // A list so short is taken as it is: finding out what else the filter accepts would cost more.
 constexpr std::size_t kShortList = 256;
-// Rows asked about at once while a filter is sampled, when that is enough, and when it is too much.
-constexpr std::size_t kSampleStep = 32;
-constexpr std::size_t kEnoughAccepted = 16;
-constexpr std::size_t kMostSamples = 1024;
-// Rows in order over which the filter's cost is taken, the least of so many turns, for the clock may be interrupted.
-constexpr std::size_t kTimedRows = 48;
-constexpr std::size_t kTimedTurns = 2;
-constexpr std::size_t kTimedApart = 16;  // of those of the sample, which are in no order
 // Rows of a scan that stay in the cache while all queries are compared with them, and how far ahead they are fetched.
 constexpr std::size_t kScanBlock = 64;
 constexpr std::size_t kAhead = 8;
-
-double nanoseconds_since(std::chrono::steady_clock::time_point began) {
-  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - began).count();
-}
-
-/// What it costs to ask about one row, of rows in order.
-double time_filter(const Filter& filter, const RowTable& rows) {
-  double least = std::numeric_limits<double>::infinity();
-  std::size_t row = rows.rows() / 2;
-  for (std::size_t turn = 0; turn <= kTimedTurns; ++turn) {
-    std::size_t asked = 0;
-    const auto began = std::chrono::steady_clock::now();
-    for (; row < rows.rows() && asked < kTimedRows; ++row) {
-      if (!rows.is_live(static_cast<Row>(row))) continue;
-      static_cast<void>(filter.accept(rows.id(static_cast<Row>(row))));
-      ++asked;
-    }
-    if (asked == 0) break;
-    least = std::min(least, nanoseconds_since(began) / static_cast<double>(asked));
-  }
-  return least == std::numeric_limits<double>::infinity() ? 0 : least;
-}
 
 /// How many rows the store keeps of a query's: those that exact distances are to decide about.
 std::size_t kept_of(const SearchedIndex& index, const RowSearch& search) {
@@ -78,11 +49,11 @@ IndexFacts facts_of(const SearchedIndex& index) {
           .nlist = index.parsed.nlist};
 }
 
-FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search) {
+FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSample& sample) {
   const std::optional<std::size_t> listed = search.filter->listed();
   const FilterMethod method = search.batch.params().filter_method;
   if (listed && *listed <= kShortList && method != FilterMethod::kIndex) return {.scan = true, .by_list = true};
-  return plan_filter(sample_filter(*search.filter, index.rows), facts_of(index), facts_of(index, search), method);
+  return plan_filter(sample_filter(*search.filter, index.rows, sample), facts_of(index), facts_of(index, search), method);
 }
 
 /// The batch with the lists that the plan wants, in the codec of the index: `given` itself where it is that.
@@ -108,6 +79,7 @@ class ReadyBatch {
 
 /// What searches need beside the index's own scratch.
 struct FilterMemory {
+  FilterSample sample;
   std::vector<std::uint32_t> unanswered;
   std::vector<char> left;
   std::vector<VectorId> ids;
@@ -121,32 +93,6 @@ void prefetch(const float* x, std::size_t d) noexcept {
 }
 
 }  // namespace
-
-FilterFacts sample_filter(const Filter& filter, const RowTable& rows) {
-  FilterFacts facts{.listed = filter.listed()};
-  if (rows.live() == 0) return facts;
-  std::size_t asked = 0, accepted = 0;
-  double least = std::numeric_limits<double>::infinity();
-  auto began = std::chrono::steady_clock::now();
-  // multiples of the golden ratio: any first few of them are spread evenly
-  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15ULL;
-  std::uint64_t at = kGolden / 2;
-  for (std::size_t tried = 0; asked < kMostSamples && tried < 4 * kMostSamples; ++tried, at += kGolden) {
-    if (asked % kSampleStep == 0 && accepted >= kEnoughAccepted) break;
-    const Row row = static_cast<Row>(((at >> 32) * rows.rows()) >> 32);
-    if (!rows.is_live(row)) continue;
-    ++asked;
-    accepted += filter.accept(rows.id(row)) ? 1 : 0;
-    if (asked % kTimedApart != 0) continue;
-    const auto now = std::chrono::steady_clock::now();
-    least = std::min(least, std::chrono::duration<double, std::nano>(now - began).count() / static_cast<double>(kTimedApart));
-    began = now;
-  }
-  facts.selectivity = (static_cast<double>(accepted) + 0.5) / (static_cast<double>(asked) + 1);
-  facts.accept_ns = time_filter(filter, rows);
-  facts.apart_ns = std::max(facts.accept_ns, least == std::numeric_limits<double>::infinity() ? 0 : least);
-  return facts;
-}
 
 void gather_rows(const Filter* filter, const RowTable& rows, bool by_list, std::vector<Row>& out) {
   if (filter != nullptr && by_list) {
@@ -205,11 +151,11 @@ void scan_rows(const SearchedIndex& index, const RowSearch& search, std::span<co
 
 void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate* out, std::size_t* counts) {
   const bool filtered = search.filter != nullptr && index.rows.live() != 0;
-  const FilterPlan plan = filtered ? plan_of(index, search) : FilterPlan{};
   const Reused<FilterMemory> memory;
+  const FilterPlan plan = filtered ? plan_of(index, search, memory->sample) : FilterPlan{};
   std::vector<std::uint32_t>& unanswered = memory->unanswered;
   unanswered.clear();
-  if (plan.scan) {
+  if (plan.scan && !plan.chooses) {
     unanswered.resize(search.batch.size());
     std::iota(unanswered.begin(), unanswered.end(), std::uint32_t{0});
   } else {
@@ -217,6 +163,8 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
     if (filtered && index.parsed.family == IndexFamily::kIvf) {
       search_in_rounds(index, search, *ready, plan, out, counts, unanswered);
     } else {
+      std::optional<WalkChoice> walks;
+      if (plan.chooses) walks.emplace(index, search, plan, memory->sample);
       index.store.search({.batch = *ready,
                           .k = search.k,
                           .phase = search.phase,
@@ -225,8 +173,7 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
                           .bounds = search.bounds,
                           .rows = search.rows,
                           .work = search.work,
-                          .patience = plan.patience,
-                          .share = plan.filter.selectivity},
+                          .walks = walks ? &*walks : nullptr},
                          out, counts);
     }
     std::vector<char>& left = memory->left;

@@ -25,9 +25,6 @@ struct SearchedIndex {
 /// from a scan. `bounds`: as RowSearch. What the filter throws passes through.
 void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate* out, std::size_t* counts);
 
-/// What sampling tells of a filter: live rows evenly spread over the table, few where it accepts many.
-FilterFacts sample_filter(const Filter& filter, const RowTable& rows);
-
 /// Appends the live rows that `filter` accepts (null: all); `by_list`: from the filter's list.
 void gather_rows(const Filter* filter, const RowTable& rows, bool by_list, std::vector<Row>& out);
 

@@ -16,8 +16,11 @@ namespace {
 
 using Link = faiss::HNSW::storage_idx_t;
 
-// Rows met when a walk first asks itself whether its goal is within its patience.
+// Rows met when a walk first asks itself whether its goal is within its patience: so many, and such a part of the patience.
 constexpr std::size_t kFirstLook = 64;
+constexpr std::size_t kLookPart = 12;
+// The power of the rows expanded that the rows compared grow with.
+constexpr double kComparedGrowth = 0.8;
 
 /// Where the neighbours of `row` on `level` are kept. Empty places, -1, follow those that are filled.
 std::span<const Link> places(const faiss::HNSW& graph, Row row, int level) {
@@ -147,7 +150,7 @@ MetRow GraphWalk::descend(const GraphEntry& entry, int level) {
 }
 
 std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice, float weight,
-                                          std::size_t patience, double share) {
+                                          const WalkLimit& limit) {
   ef = std::min(ef, rows_);  // there are no more; an ef from a file, or from a caller, may be anything
   scratch_.visited.clear(rows_);
   scratch_.visited.insert(start.row());
@@ -161,7 +164,7 @@ std::span<const MetRow> GraphWalk::around(const MetRow& start, int level, std::s
   if (scratch_.accepted.size() < scratch_.met.size()) scratch_.accepted.resize(scratch_.met.size());
   scratch_.met[0] = first;
   scratch_.accepted[0] = choice->accepts(start.row()) ? 1 : 0;
-  const std::size_t size = expand_choosing(level, ef, *choice, weight, patience, share);
+  const std::size_t size = expand_choosing(level, ef, *choice, weight, limit);
   std::size_t kept = 0;
   for (std::size_t i = 0; i < size; ++i) {
     if (scratch_.accepted[i] != 0) scratch_.met[kept++] = scratch_.met[i];
@@ -205,25 +208,27 @@ std::size_t GraphWalk::expand_all(int level, std::size_t ef) {
 }
 
 /// The same where some rows are not accepted: `met` is cut behind the row with which the weights reach ef. Returns its length.
-std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, std::size_t patience,
-                                       double share) {
+std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, const WalkLimit& limit) {
   std::vector<MetRow>& met = scratch_.met;
   std::vector<std::uint8_t>& accepted = scratch_.accepted;
   const auto goal = static_cast<float>(ef);
   const auto weight_of = [&](std::size_t i) { return accepted[i] != 0 ? 1.0F : weight; };
   float held = weight_of(0);
   std::size_t size = 1;
-  // Each time that twice as many rows are met: whether the goal lies beyond the patience. If as few are accepted further on it is
-  // `far`, if as many as elsewhere `close`; nothing tells which, and their geometric mean is wrong by the least factor. Two rows
-  // more than were accepted make up for chance.
-  std::size_t next_look = kFirstLook;
+  // When a small part of the patience is spent, and whenever twice as much is: whether what is left would cost more than all of it.
+  // If as few are accepted further on as so far the goal is `far`. The forecast knows what comes later, and holds unless it is even
+  // farther, until more rows than it says are met: then the goal may be at hand or `far`, and the geometric mean is wrong by the
+  // least factor. Two rows more than were accepted make up for chance. Rows compared grow a little less than those expanded do.
+  std::size_t next_look = std::max({kFirstLook, limit.patience / kLookPart, limit.first_look});
+  std::size_t expanded = 0;
   const auto hopeless = [&] {
     if (size < next_look || held >= goal) return false;
-    next_look *= 2;
-    const double met_so_far = static_cast<double>(size);
-    const double far = std::min(goal * met_so_far / (held + 2), static_cast<double>(rows_));
-    const double close = met_so_far + (goal - held) / std::max(share, 1e-9);
-    return size > patience || std::sqrt(far * std::max(close, 1.0)) > static_cast<double>(patience);
+    next_look = 2 * size;
+    const double so_far = static_cast<double>(size);
+    const double far = goal * so_far / (static_cast<double>(held) + 2);
+    const double needed = so_far < limit.expected ? std::min(limit.expected, far) : std::sqrt(far * so_far);
+    const double growth = std::pow(std::max(needed / static_cast<double>(expanded), 1.0), kComparedGrowth);
+    return std::min(so_far * growth, static_cast<double>(rows_)) - so_far > static_cast<double>(limit.patience);
   };
   for (std::size_t next = 0; next < size;) {
     if (met[next].expanded()) {
@@ -232,6 +237,7 @@ std::size_t GraphWalk::expand_choosing(int level, std::size_t ef, const RowChoic
     }
     if (hopeless()) return 0;
     met[next].row_and_mark |= MetRow::kExpanded;
+    ++expanded;
     const std::span<const Row> neighbours = gather_links<true>(met[next].row(), level);
     ++next;
     const std::span<const float> found = measure(neighbours);

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <limits>
 #include <span>
 
+#include "index/filter_plan.h"
 #include "index/search_scratch.h"
 
 namespace faiss {
@@ -53,11 +53,9 @@ class GraphWalk {
 
   /// The rows that are met around `start` on `level`, nearest first, `ef` of them at most, in memory of the scratch.
   /// With a `choice`, rows that it does not accept count for `weight` (0 to 1) of one while the walk decides whether it has ef,
-  /// and are left out of the answer. The answer is empty if the walk would keep more than `patience` rows, those left out among
-  /// them, which it guesses from how many of those near the query are accepted, and how many elsewhere (`share`, 0 to 1).
+  /// and are left out of the answer. The answer is empty if the walk gives up, as `limit` says.
   std::span<const MetRow> around(const MetRow& start, int level, std::size_t ef, const RowChoice* choice = nullptr,
-                                 float weight = 0, std::size_t patience = std::numeric_limits<std::size_t>::max(),
-                                 double share = 1);
+                                 float weight = 0, const WalkLimit& limit = {});
 
   /// Distances computed so far.
   std::size_t distances() const noexcept { return count_; }
@@ -67,8 +65,7 @@ class GraphWalk {
   template <bool kUnvisited>
   std::span<const Row> gather_links(Row row, int level);
   std::size_t expand_all(int level, std::size_t ef);
-  std::size_t expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, std::size_t patience,
-                              double share);
+  std::size_t expand_choosing(int level, std::size_t ef, const RowChoice& choice, float weight, const WalkLimit& limit);
   void look_ahead(Row row) const;
 
   const faiss::HNSW& graph_;

@@ -39,10 +39,15 @@ constexpr double kRelearnCut = 0.003;
 class AcceptedRows final : public RowChoice {
  public:
   explicit AcceptedRows(const RowSearch& search) noexcept : search_(search) {}
-  bool accepts(Row row) const override { return search_.accepts(row); }
+  bool accepts(Row row) const override {
+    ++asked_;
+    return search_.accepts(row);
+  }
+  std::size_t asked() const noexcept { return asked_; }
 
  private:
   const RowSearch& search_;
+  mutable std::size_t asked_ = 0;
 };
 
 class FloatDistances final : public RowCursor {
@@ -136,7 +141,10 @@ class HnswStore final : public RowStore, private RowSpace {
   }
 
   void search(const RowSearch& search, Candidate* out, std::size_t* counts) const override {
-    for (std::size_t i = 0; i < search.batch.size(); ++i) counts[i] = search_one(search, search.batch.query(i), out + i * search.k);
+    for (std::size_t i = 0; i < search.batch.size(); ++i) {
+      const WalkLimit limit = search.walks == nullptr ? WalkLimit{} : search.walks->limit(i);
+      counts[i] = limit.patience == 0 ? 0 : search_one(search, i, limit, out + i * search.k);
+    }
   }
 
   std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const override {
@@ -294,7 +302,8 @@ class HnswStore final : public RowStore, private RowSpace {
     links_ = graph.neighbors.size();
   }
 
-  std::size_t search_one(const RowSearch& search, const float* query, Candidate* out) const {
+  std::size_t search_one(const RowSearch& search, std::size_t number, const WalkLimit& limit, Candidate* out) const {
+    const float* query = search.batch.query(number);
     const std::size_t live = search.rows.live();
     if (live == 0) return 0;
     const GraphEntry from = entry();
@@ -303,7 +312,7 @@ class HnswStore final : public RowStore, private RowSpace {
         std::min(std::max(static_cast<std::size_t>(search.batch.params().ef.value_or(spec_.ef)), search.k), live);
     ScratchLease scratch;
     scratch->pool.clear();
-    const bool exact = walk(search, query, from, rows, ef, *scratch);
+    const bool exact = walk(search, number, from, rows, ef, limit, *scratch);
     if (!exact) {
       for (Candidate& candidate : scratch->pool) candidate.distance = to_row(query, static_cast<Row>(candidate.id), *scratch);
       search.work.distances += scratch->pool.size();
@@ -318,8 +327,9 @@ class HnswStore final : public RowStore, private RowSpace {
 
   /// Puts the nearest accepted rows into the scratch's pool, as (row, distance), as many as exact distances are to decide about;
   /// returns whether the distances are exact already.
-  bool walk(const RowSearch& search, const float* query, const GraphEntry& from, std::size_t rows, std::size_t ef,
-            SearchScratch& scratch) const {
+  bool walk(const RowSearch& search, std::size_t number, const GraphEntry& from, std::size_t rows, std::size_t ef,
+            const WalkLimit& limit, SearchScratch& scratch) const {
+    const float* query = search.batch.query(number);
     const std::size_t most = codes_ ? default_rerank(search.k) : ef;
     const auto go = [&](RowDistances& to_query) {
       GraphWalk graph(index_->hnsw, rows, to_query, scratch);
@@ -328,8 +338,9 @@ class HnswStore final : public RowStore, private RowSpace {
       const AcceptedRows accepted(search);
       const double dead = static_cast<double>(search.rows.dead()) / static_cast<double>(rows);
       const float weight = search.filter == nullptr && dead < kMostDead && search.rows.rows() == rows ? kDeadRowWeight : 0.0F;
-      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, search.patience, search.share);
+      std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, limit);
       search.work.distances += graph.distances();
+      if (search.walks != nullptr && !met.empty()) search.walks->learn(number, graph.distances(), accepted.asked());
       met = met.first(std::min(met.size(), most));
       for (const MetRow& row : met) scratch.pool.push_back({row.row(), row.distance});
       return std::span<Candidate>(scratch.pool);

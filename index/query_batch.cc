@@ -43,9 +43,7 @@ QueryBatch::QueryBatch(const IndexSpec& spec, const MatrixView& queries, const S
   check_param("rerank", params.rerank);
   validate_vectors(queries_, spec.dimension, spec.metric, "the queries");
   if (codec_ == nullptr || codec_->impl().parsed.family != IndexFamily::kIvf) return;
-  std::unique_ptr<Parts>& made = (memory == nullptr ? own_ : *memory).parts_;
-  if (made == nullptr) made = std::make_unique<Parts>();
-  Parts& parts = *made;
+  Parts& parts = parts_in(memory);
   const Codec::Impl& coarse = codec_->impl();
   const std::size_t nprobe = std::min(static_cast<std::size_t>(params.nprobe.value_or(spec.nprobe)), coarse.parsed.nlist);
   parts.lists.resize(size() * nprobe);
@@ -68,11 +66,11 @@ QueryBatch::QueryBatch(const IndexSpec& spec, const MatrixView& queries, const S
   encoded_ = &parts.encoded;
 }
 
-QueryBatch::QueryBatch(const QueryBatch& batch, std::span<const std::span<const Candidate>> lists)
+QueryBatch::QueryBatch(const QueryBatch& batch, std::span<const std::span<const Candidate>> lists, Memory* memory)
     : queries_(batch.queries_), params_(batch.params_), codec_(batch.codec_), encoded_(batch.encoded_) {
-  own_.parts_ = std::make_unique<Parts>();
-  Parts& parts = *own_.parts_;
-  parts.starts.push_back(0);
+  Parts& parts = parts_in(memory);
+  parts.lists.clear();
+  parts.starts.assign(1, 0);
   for (const std::span<const Candidate> of_one : lists) {
     parts.lists.insert(parts.lists.end(), of_one.begin(), of_one.end());
     parts.starts.push_back(parts.lists.size());
@@ -80,6 +78,12 @@ QueryBatch::QueryBatch(const QueryBatch& batch, std::span<const std::span<const 
   lists_ = parts.lists;
   starts_ = parts.starts;
   sort_by_list(codec_->impl().parsed.nlist, parts);
+}
+
+QueryBatch::Parts& QueryBatch::parts_in(Memory* memory) {
+  std::unique_ptr<Parts>& made = (memory == nullptr ? own_ : *memory).parts_;
+  if (made == nullptr) made = std::make_unique<Parts>();
+  return *made;
 }
 
 void QueryBatch::sort_by_list(std::size_t nlist, Parts& parts) {

@@ -43,8 +43,9 @@ class QueryBatch {
   QueryBatch(const IndexSpec& spec, const MatrixView& queries, const SearchParams& params = {},
              std::shared_ptr<const Codec> codec = nullptr, Memory* memory = nullptr);
 
-  /// Internal: the queries of `batch`, of an IVF's codec, with other lists, a span for each query. `batch` must outlive it.
-  QueryBatch(const QueryBatch& batch, std::span<const std::span<const Candidate>> lists);
+  /// Internal: the queries of `batch`, of an IVF's codec, with other lists, a span for each query. `batch` must outlive it, and
+  /// have other memory.
+  QueryBatch(const QueryBatch& batch, std::span<const std::span<const Candidate>> lists, Memory* memory = nullptr);
 
   std::size_t size() const noexcept { return static_cast<std::size_t>(queries_.rows()); }
   const MatrixView& queries() const noexcept { return queries_; }
@@ -72,6 +73,7 @@ class QueryBatch {
   const EncodedQueries* encoded() const noexcept { return encoded_; }
 
  private:
+  Parts& parts_in(Memory* memory);
   void sort_by_list(std::size_t nlist, Parts& parts);
 
   const MatrixView queries_;

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <span>
 
@@ -27,6 +26,17 @@ enum class SearchPhase {
   kAnswers,     ///< exact ones, of stored vectors
 };
 
+/// Decides whether, and how far, the queries of a batch walk under a filter, and learns from each walk. Called in their order.
+class WalkJudge {
+ public:
+  virtual WalkLimit limit(std::size_t query) = 0;
+  /// The query's walk, which did not give up, has compared so many rows, and asked the filter about so many.
+  virtual void learn(std::size_t query, std::size_t compared, std::size_t asked) = 0;
+
+ protected:
+  ~WalkJudge() = default;
+};
+
 /// A search of a batch of queries, as a store sees it. `rows` gives ids and states.
 struct RowSearch {
   const QueryBatch& batch;
@@ -37,8 +47,7 @@ struct RowSearch {
   std::span<SharedBound> bounds;  ///< none, or one a query, by the distances that the store searches by
   const RowTable& rows;
   SearchWork& work;
-  std::size_t patience = std::numeric_limits<std::size_t>::max();  ///< rows a walk under a filter may keep before it gives up
-  double share = 1;  ///< of the rows, which the filter accepts by estimate
+  WalkJudge* walks = nullptr;  ///< of a graph; null: all walk, however far
   std::span<FilterTally> tallies = {};  ///< none, or one a query, into which searches of lists count what the filter says
   bool continues = false;  ///< IVF whose candidates are exact: `out` and `counts` hold what other lists gave, to be added to
 
@@ -94,7 +103,7 @@ class RowStore {
   virtual void prefetch_place(Row) const noexcept {}
 
   /// Fills `out` (n x k candidates) with the nearest accepted rows of each query, sorted, and counts[i] with how many.
-  /// A graph that does not lead to enough of them, or not soon enough (RowSearch::patience), gives fewer than there are.
+  /// A graph that does not lead to enough of them, or not soon enough (RowSearch::walks), gives fewer than there are.
   virtual void search(const RowSearch& search, Candidate* out, std::size_t* counts) const = 0;
 
   /// Whether kCandidates gives the same distances as kAnswers.

@@ -45,17 +45,18 @@ class StagedRows {
 /// lists hold fewer than k rows.
 ///
 /// Under a filter a search goes through the index, or compares all accepted rows, exactly, whichever is estimated to be cheaper:
-/// what the filter accepts and what asking it costs are found out from a few rows once a batch. An IVF visits more lists the less
-/// the filter accepts, and more still for a query near which it accepts less than elsewhere, so that recall stays. Where the index
-/// leads to fewer than k accepted rows, or has turned out to be dearer than it seemed, the rows are compared after all.
+/// what the filter accepts and what asking it costs are found out from a few rows once a batch. Queries of an HNSW choose one by
+/// one, by how far the accepted ones of these rows are. An IVF visits more lists the less the filter accepts, and more still for a
+/// query near which it accepts less than elsewhere, so recall stays. Where the index leads to fewer than k accepted rows, or has
+/// turned out to be dearer than it seemed, the rows are compared after all.
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
 /// Thread safety: const calls from any threads at once; `stage` beside all of them but to_bytes, save and compacted; other calls
 /// exclude all else. FAISS runs in the calling thread only; long graph insertions take threads of the process's budget.
 /// Errors: bad input throws Error(kInvalidArgument) before anything changes; Error(kFailedPrecondition) while an index that
 /// needs a codec has none; Error(kInternal) if FAISS fails. After bad_alloc in a mutation, discard the index.
-/// Searches keep scratch memory per thread, so that in the steady state they allocate nothing (but those of an IVF under a filter):
-/// about a bit a row of the largest HNSW searched, and 4 bytes for each row that a filter accepted in a scan.
+/// Searches keep scratch memory per thread, so that in the steady state they allocate nothing (but FAISS does, in an IVF of codes):
+/// about a bit a row of the largest HNSW searched, 4 bytes for each row that a filter accepted in a scan, and up to 1024 vectors.
 class VectorIndex {
  public:
   /// An empty index. With a codec as attach_codec. Throws as parse_spec.

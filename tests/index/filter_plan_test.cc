@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace annulus {
 namespace {
 
@@ -63,12 +65,28 @@ TEST(FilterPlan, TooFewAcceptedRowsForTheIndexAreScannedWhateverItCosts) {
   EXPECT_TRUE(plan_filter(filter, facts(IndexFamily::kIvf), kOne).scan);
 }
 
-TEST(FilterPlan, AWalkMayKeepWhatItIsExpectedToAndMoreWhereTheScanIsDearer) {
+TEST(FilterPlan, QueriesOfAGraphChooseForThemselvesUnlessTheyWouldAllGoOneWay) {
   const IndexFacts index = facts(IndexFamily::kHnsw);
-  const FilterPlan cheap = plan_filter({.selectivity = 0.1, .accept_ns = 5}, index, kOne);
-  const FilterPlan dear = plan_filter({.selectivity = 0.1, .accept_ns = 5000}, index, kOne);
-  EXPECT_GE(cheap.patience, 640U);
-  EXPECT_GT(dear.patience, cheap.patience);
+  EXPECT_TRUE(plan_filter({.selectivity = 0.1, .accept_ns = 10}, index, kOne).chooses);
+  EXPECT_TRUE(plan_filter({.selectivity = 0.01, .accept_ns = 2}, index, kOne).chooses);
+  EXPECT_FALSE(plan_filter({.selectivity = 0.001, .accept_ns = 2}, index, kMany).chooses);
+  EXPECT_FALSE(plan_filter({.selectivity = 0.0001, .accept_ns = 10}, index, kOne).chooses);  // fewer than a walk keeps
+  EXPECT_FALSE(plan_filter({.selectivity = 0.1}, index, kOne, FilterMethod::kIndex).chooses);
+  EXPECT_FALSE(plan_filter({.selectivity = 0.1}, index, kOne, FilterMethod::kScan).chooses);
+  EXPECT_FALSE(plan_filter({.selectivity = 0.1, .accept_ns = 10}, facts(IndexFamily::kIvf), kOne).chooses);
+}
+
+TEST(FilterPlan, ASampleCostsASmallPartOfTheSearchOrIsNotTaken) {
+  for (const double selectivity : {0.9, 0.5, 0.1, 0.01}) {
+    for (const double accept_ns : {2.0, 50.0, 5000.0}) {
+      for (const SearchFacts& search : {kOne, kMany}) {
+        const FilterFacts filter{.selectivity = selectivity, .accept_ns = accept_ns, .asked = 32};
+        const FilterPlan plan = plan_filter(filter, facts(IndexFamily::kHnsw), search);
+        const double more = plan.sampled > 32 ? static_cast<double>(plan.sampled - 32) * filter.apart_ns : 0;
+        EXPECT_LE(more, 0.05 * std::min(plan.index_ns, plan.scan_ns)) << selectivity << ' ' << accept_ns;
+      }
+    }
+  }
 }
 
 /// A plan that goes through the lists, under a filter of which 10 % are accepted overall.

@@ -16,15 +16,22 @@ class SearchAllocation : public ::testing::TestWithParam<const char*> {
   }
   ~SearchAllocation() override { set_thread_budget(0); }
 
+  /// Of some searches, once those before them have made none: what a filter costs is measured by the clock, which may take a
+  /// search a way that none has gone before.
   long allocations_of(std::size_t queries, const SearchOptions& options) {
+    constexpr int kRounds = 10;
+    constexpr int kSearches = 5;
     const Matrix asked = random_matrix(queries, cluster.dimension(), 3);
     SearchResult result;
     for (int i = 0; i < 20; ++i) cluster.router.search(asked, 10, options, result);
-    const long before = allocations_made;
-    constexpr int kSearches = 5;
-    for (int i = 0; i < kSearches; ++i) cluster.router.search(asked, 10, options, result);
-    EXPECT_GT(result.distances, 0u);
-    return allocations_made - before;
+    long made = 1;
+    for (int round = 0; round < kRounds && made != 0; ++round) {
+      const long before = allocations_made;
+      for (int i = 0; i < kSearches; ++i) cluster.router.search(asked, 10, options, result);
+      made = allocations_made - before;
+      EXPECT_GT(result.distances, 0u);
+    }
+    return made;
   }
 
   TestCluster cluster{4, router_options(2, spec_of(GetParam()))};
@@ -40,12 +47,28 @@ TEST_P(SearchAllocation, ASingleSearchMakesNone) { EXPECT_EQ(allocations_of(1, {
 
 TEST_P(SearchAllocation, ABatchMakesNone) { EXPECT_EQ(allocations_of(300, {}), 0); }
 
-TEST_P(SearchAllocation, AFilteredSearchMakesNone) {
-  if (spec_of(GetParam()).factory.starts_with("IVF")) GTEST_SKIP() << "it goes in rounds, whose number depends on the filter";
-  const KeyFilter even = [](KeyView key) { return (key.back() - '0') % 2 == 0; };
+TEST_P(SearchAllocation, AFilteredSearchMakesNoneWhicheverWayItGoes) {
+  const KeyFilter half = [](KeyView key) { return (key.back() - '0') % 2 == 0; };
+  const KeyFilter few = [](KeyView key) { return key.ends_with("00"); };
+  for (const KeyFilter& filter : {half, few}) {
+    for (const FilterMethod method : {FilterMethod::kByCost, FilterMethod::kIndex, FilterMethod::kScan}) {
+      SearchOptions options;
+      options.filter = &filter;
+      options.params.filter_method = method;
+      for (const std::size_t queries : {std::size_t{1}, std::size_t{300}}) {
+        EXPECT_EQ(allocations_of(queries, options), 0) << queries << " queries, method " << static_cast<int>(method);
+      }
+    }
+  }
+}
+
+TEST_P(SearchAllocation, ASearchOfAKeySetMakesNone) {
+  const KeyView keys[] = {"key1", "key2", "key500", "nowhere"};
+  const KeySet some(keys);
   SearchOptions options;
-  options.filter = &even;
+  options.allow = &some;
   EXPECT_EQ(allocations_of(1, options), 0);
+  EXPECT_EQ(allocations_of(300, options), 0);
 }
 
 }  // namespace
