@@ -86,11 +86,11 @@ TEST(TopKMerge, AsksAgainWhenASupersededRowMayHideANearerOne) {
 }
 
 TEST(TopKMerge, AsksAgainWhenAListWasAskedForTooFew) {
-  const CandidateLists cut = list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 2}, {"c", {1, 0}, 3}}, 2);
-  const CandidateLists other = list_of({{"d", {1, 0}, 1.5}, {"e", {1, 0}, 4}}, 2);
+  const std::vector<CandidateLists> lists = {list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 2}, {"c", {1, 0}, 3}}, 2),
+                                             list_of({{"d", {1, 0}, 1.5}, {"e", {1, 0}, 4}}, 2)};
   std::vector<MergedHit> hits;
-  EXPECT_FALSE(TopKMerge().merge(std::vector{cut, other}, 0, 2, 4, KeyKind::kBytes, hits)) << "what lies behind b is not known";
-  EXPECT_TRUE(TopKMerge().merge(std::vector{cut, other}, 0, 2, 3, KeyKind::kBytes, hits));
+  EXPECT_FALSE(TopKMerge().merge(lists, 0, 2, 4, KeyKind::kBytes, hits)) << "what lies behind b is not known";
+  EXPECT_TRUE(TopKMerge().merge(lists, 0, 2, 3, KeyKind::kBytes, hits));
   EXPECT_EQ(keys_of(hits), (Keys{"a", "d", "b"}));
 }
 
