@@ -20,8 +20,8 @@ constexpr std::size_t kShards = 8;
 constexpr std::size_t kBatch = 1000;
 constexpr double kSameRecall = 0.003;
 
-const std::vector<int> kEfs = {16, 32, 48, 64, 96, 128, 192, 256, 288, 320, 384, 512};
-const std::vector<int> kNprobes = {8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 384};
+const std::vector<int> kEfs = {10, 12, 16, 32, 48, 64, 96, 128, 192, 256, 288, 320, 384, 512};
+const std::vector<int> kNprobes = {1, 2, 3, 4, 6, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 384};
 
 class IndexBench {
  public:
