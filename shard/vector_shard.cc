@@ -39,6 +39,10 @@ class KeyTieOrder final : public TieOrder {
   KeyKind kind_;
 };
 
+// How many candidates ahead records are asked for, and keys, which stand in the records.
+constexpr std::size_t kRecordsAhead = 64;
+constexpr std::size_t kKeysAhead = 32;
+
 // Goes through the candidates of all queries, one at a time.
 class CandidateWalk {
  public:
@@ -418,8 +422,6 @@ void VectorShard::candidates(const CandidateRequest& request, CandidateLists& ou
                     request.bounds, found, work);
   out.bounded = found.bounded;
   // records and keys lie anywhere: they are on their way while those before them are copied
-  constexpr std::size_t kRecordsAhead = 64;
-  constexpr std::size_t kKeysAhead = 32;
   CandidateWalk records(found), keys(found);
   for (std::size_t i = 0; i < kRecordsAhead; ++i) records.next([&](Slot slot) { table_.prefetch(slot); });
   for (std::size_t i = 0; i < kKeysAhead; ++i) keys.next([&](Slot slot) { table_.prefetch_key(slot); });
@@ -453,8 +455,6 @@ void VectorShard::refine(const MatrixView& queries, std::span<const RefineItem> 
                   "an item of query " + std::to_string(item.query) + ", there are " + std::to_string(queries.rows()) + " queries");
     }
   }
-  constexpr std::size_t kRecordsAhead = 64;
-  constexpr std::size_t kKeysAhead = 32;
   const Reused<std::vector<Pair>> reused;
   std::vector<Pair>& pairs = *reused;
   pairs.resize(items.size());
