@@ -6,6 +6,8 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "index/int8_kernels.h"
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -62,6 +64,80 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
   }
   const hn::ScalableTag<std::int32_t> lanes;
   for (; i < n; ++i) out[i] = hn::GetLane(hn::SumOfLanes(lanes, row_sums(query, base + std::size_t{rows[i]} * stride, stride)));
+}
+
+#elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
+
+// Bytes are multiplied where one of the two is unsigned, and two products summed in 16 bits, which saturate at 32,767: 2 * 255 * 127
+// would not fit, 2 * 127 * 127 does. So the query's size is multiplied with the row's v, which takes the query's sign.
+
+#if HWY_TARGET == HWY_AVX2
+using Bytes = __m256i;
+HWY_INLINE Bytes load(const void* bytes) { return _mm256_load_si256(static_cast<const __m256i*>(bytes)); }
+HWY_INLINE Bytes size_of(Bytes query) { return _mm256_abs_epi8(query); }
+HWY_INLINE Bytes sums_of_four(Bytes size, Bytes query, Bytes row) {
+  const Bytes v = _mm256_sign_epi8(_mm256_xor_si256(row, _mm256_set1_epi8(-128)), query);
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(size, v), _mm256_set1_epi16(1));
+}
+HWY_INLINE Bytes sums_of_four(Bytes query) {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), query), _mm256_set1_epi16(1));
+}
+HWY_INLINE Bytes add(Bytes a, Bytes b) { return _mm256_add_epi32(a, b); }
+HWY_INLINE Bytes zero() { return _mm256_setzero_si256(); }
+HWY_INLINE __m128i fold(Bytes sums) { return _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1)); }
+HWY_INLINE __m128i totals(Bytes a, Bytes b, Bytes c, Bytes d) {
+  return fold(_mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d)));
+}
+#else
+using Bytes = __m128i;
+HWY_INLINE Bytes load(const void* bytes) { return _mm_load_si128(static_cast<const __m128i*>(bytes)); }
+HWY_INLINE Bytes size_of(Bytes query) { return _mm_abs_epi8(query); }
+HWY_INLINE Bytes sums_of_four(Bytes size, Bytes query, Bytes row) {
+  const Bytes v = _mm_sign_epi8(_mm_xor_si128(row, _mm_set1_epi8(-128)), query);
+  return _mm_madd_epi16(_mm_maddubs_epi16(size, v), _mm_set1_epi16(1));
+}
+HWY_INLINE Bytes sums_of_four(Bytes query) {
+  return _mm_madd_epi16(_mm_maddubs_epi16(_mm_set1_epi8(1), query), _mm_set1_epi16(1));
+}
+HWY_INLINE Bytes add(Bytes a, Bytes b) { return _mm_add_epi32(a, b); }
+HWY_INLINE Bytes zero() { return _mm_setzero_si128(); }
+HWY_INLINE __m128i totals(Bytes a, Bytes b, Bytes c, Bytes d) {
+  return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
+}
+#endif
+
+/// 128 times the sum of the query: what products with v + 128 have beyond those with v.
+HWY_INLINE std::int32_t shift_of(const std::int8_t* query, std::size_t stride) {
+  Bytes sum = zero();
+  for (std::size_t j = 0; j < stride; j += sizeof(Bytes)) sum = add(sum, sums_of_four(load(query + j)));
+  return 128 * _mm_cvtsi128_si32(totals(sum, sum, sum, sum));
+}
+
+void gather_products(const std::int8_t* query, const std::uint8_t* base, std::size_t stride, const std::uint32_t* rows,
+                     std::size_t n, std::int32_t* out) {
+  for (std::size_t i = 0; i < kAhead; ++i) prefetch_row(base, stride, rows, i, n);
+  const __m128i shift = _mm_set1_epi32(shift_of(query, stride));
+  for (std::size_t i = 0; i < n; i += 4) {
+    for (std::size_t a = i + kAhead; a < i + kAhead + 4; ++a) prefetch_row(base, stride, rows, a, n);
+    // the last row stands for those that would come after it
+    const std::size_t last = n - 1 - i;
+    const std::uint8_t* row[4];
+    for (std::size_t r = 0; r < 4; ++r) row[r] = base + std::size_t{rows[i + std::min(r, last)]} * stride;
+    Bytes sums[4] = {zero(), zero(), zero(), zero()};
+    for (std::size_t j = 0; j < stride; j += sizeof(Bytes)) {
+      const Bytes bytes = load(query + j);
+      const Bytes size = size_of(bytes);
+      for (std::size_t r = 0; r < 4; ++r) sums[r] = add(sums[r], sums_of_four(size, bytes, load(row[r] + j)));
+    }
+    const __m128i found = _mm_add_epi32(totals(sums[0], sums[1], sums[2], sums[3]), shift);
+    if (last >= 3) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), found);
+    } else {
+      std::int32_t four[4];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(four), found);
+      std::copy_n(four, last + 1, out + i);
+    }
+  }
 }
 
 #elif HWY_TARGET == HWY_SCALAR

@@ -54,11 +54,12 @@ void CodeDistances::from(const float* query) noexcept { ranking_ = rows_.scale()
 void CodeDistances::stand_on(Row row) noexcept {
   // the row's own codes, made signed; products with the others' bytes hold 128 times their sum, which the constant takes out
   const std::uint8_t* codes = rows_.codes() + std::size_t{row} * rows_.stride();
+  std::int8_t* const query = query_;  // bytes may be anything's, so that no member would be trusted to stay
+  const std::size_t d = rows_.scale().dimension();
   std::int32_t sum = 0;
-  for (std::size_t j = 0; j < rows_.scale().dimension(); ++j) {
-    const int code = codes[j] - 128;
-    query_[j] = static_cast<std::int8_t>(code);
-    sum += code;
+  for (std::size_t j = 0; j < d; ++j) {
+    query[j] = static_cast<std::int8_t>(codes[j] - 128);
+    sum += query[j];
   }
   if (rows_.norms() != nullptr) {
     ranking_ = {1.0F, -2.0F, static_cast<float>(rows_.norms()[row]) + 256.0F * static_cast<float>(sum)};

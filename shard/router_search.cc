@@ -39,7 +39,7 @@ struct SearchMemory {
   std::vector<std::optional<QueryBatch>> batches;
   std::vector<SharedBound> bounds;             // by open query
   std::vector<std::vector<float>> nearest;     // by open query: the distances found so far, sorted
-  std::vector<float> merged;
+  std::vector<double> share_asked;             // by block: of all keys, among the rows of the shards that have answered
   std::vector<CandidateLists> lists;           // blocks x shards of the cover
   std::vector<char> whole;                     // by open query: its answer has no hole
   std::vector<std::vector<Neighbor>> answers;  // by query
@@ -62,6 +62,28 @@ std::size_t most_in_a_share(std::size_t wanted, double share) {
   const double mean = static_cast<double>(wanted) * share;
   const double most = std::ceil(mean + 4.5 * std::sqrt(mean * (1 - share)) + 2);
   return most < static_cast<double>(wanted) ? static_cast<std::size_t>(most) : wanted;
+}
+
+/// Puts the distances of `found` among those of `nearest`, of which it keeps the `wanted` nearest. Both are sorted.
+void merge_distances(std::span<const CandidateLists::Entry> found, std::size_t wanted, std::vector<float>& nearest) {
+  std::size_t from = found.size();
+  if (nearest.size() == wanted) {
+    while (from > 0 && found[from - 1].distance >= nearest.back()) --from;
+  }
+  std::size_t known = nearest.size();
+  nearest.resize(known + from);
+  for (float* to = nearest.data() + nearest.size(); known > 0 && from > 0;) {
+    // no branch: nothing would foretell it
+    const bool takes_known = nearest[known - 1] > found[from - 1].distance;
+    *--to = takes_known ? nearest[known - 1] : found[from - 1].distance;
+    known -= static_cast<std::size_t>(takes_known);
+    from -= static_cast<std::size_t>(!takes_known);
+  }
+  while (from > 0) {
+    --from;
+    nearest[from] = found[from].distance;
+  }
+  if (nearest.size() > wanted) nearest.resize(wanted);
 }
 
 /// Distances that are merged between shards for each query, at most.
@@ -236,6 +258,7 @@ class RouterSearch {
     for (std::size_t i = 0; shared && i < open.size(); ++i) bounds.emplace_back(candidates_wanted());
     grow_to(memory_->nearest, bounds.size());
     for (std::size_t i = 0; i < bounds.size(); ++i) memory_->nearest[i].clear();
+    memory_->share_asked.assign(blocks_, 0.0);
     // a block's lists lie side by side, for the merge
     const auto ask_shard = [&](std::size_t task) {
       const std::uint64_t began = thread_nanoseconds();
@@ -251,7 +274,7 @@ class RouterSearch {
            .groups = cover_[shard].groups,
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
-      if (!bounds.empty() && merges_bounds()) merge_bounds(block * block_, lists_[block * cover_.size() + shard]);
+      if (!bounds.empty() && merges_bounds()) merge_bounds(block, shard, asked);
       router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
     };
     const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), std::ref(ask_shard));
@@ -276,23 +299,19 @@ class RouterSearch {
            std::ranges::all_of(cover_, [](const CoverUnit& unit) { return unit.groups == RowGroups::kPrimary; });
   }
 
-  // Lowers the bounds of a block's queries to the distances of the last wanted rows that all shards have found so far.
-  void merge_bounds(std::size_t first, const CandidateLists& found) {
+  // Lowers the bounds of a block's queries by what the shards so far have found together: to the distance of the last wanted row, or
+  // of as many as lie among these shards' rows of those wanted, by their share. The merge notices where that was too few.
+  void merge_bounds(std::size_t block, std::size_t shard, std::size_t asked) {
+    const CandidateLists& found = lists_[block * cover_.size() + shard];
     const std::size_t wanted = candidates_wanted();
     const std::lock_guard lock(bounds_mutex_);
-    std::vector<float>& merged = memory_->merged;
+    double& share = memory_->share_asked[block];
+    share = std::min(1.0, share + cover_[shard].share);
+    const std::size_t enough = asked < wanted ? most_in_a_share(wanted, share) : wanted;
     for (std::size_t i = 0; i < found.queries(); ++i) {
-      std::vector<float>& nearest = memory_->nearest[first + i];
-      merged.clear();
-      auto known = nearest.begin();
-      for (const CandidateLists::Entry& entry : found.of(i)) {
-        while (known != nearest.end() && *known <= entry.distance) merged.push_back(*known++);
-        merged.push_back(entry.distance);
-      }
-      merged.insert(merged.end(), known, nearest.end());
-      if (merged.size() > wanted) merged.resize(wanted);
-      nearest.assign(merged.begin(), merged.end());
-      if (nearest.size() == wanted) memory_->bounds[first + i].lower(nearest.back(), wanted);
+      std::vector<float>& nearest = memory_->nearest[block * block_ + i];
+      merge_distances(found.of(i), wanted, nearest);
+      if (nearest.size() >= enough) memory_->bounds[block * block_ + i].lower(nearest[enough - 1], wanted);
     }
   }
 
@@ -334,7 +353,7 @@ class RouterSearch {
     for (std::size_t i = 0; i < hits.size(); ++i) {
       const auto& bounds = memory_->bounds;
       MergeBound bound;
-      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds()};
+      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds(), asked < wanted};
       if (memory->merger.merge(lists, i, asked, wanted, router_.options().key_kind, hits[i], bound)) whole[begin + i] = 1;
     }
     try {

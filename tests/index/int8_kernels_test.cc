@@ -34,7 +34,9 @@ struct Codes {
         query(stride) {
     std::mt19937_64 generator(seed);
     for (std::size_t i = 0; i < n * stride; ++i) {
-      rows.data()[i] = static_cast<std::uint8_t>(fill == Fill::kLargest ? 255 : fill == Fill::kRandom ? generator() : i % 2 * 255);
+      const bool padding = i % stride >= d;
+      const int value = padding ? static_cast<int>(generator() % 256) : 1 + static_cast<int>(generator() % 255);
+      rows.data()[i] = static_cast<std::uint8_t>(fill == Fill::kRandom || padding ? value : fill == Fill::kLargest || i % 2 == 0 ? 255 : 1);
     }
     std::memset(query.data(), 0, stride);
     for (std::size_t j = 0; j < d; ++j) {
