@@ -5,6 +5,7 @@
 #define HWY_TARGET_INCLUDE "index/int8_block_kernels.cc"
 #include <hwy/foreach_target.h>
 // foreach_target.h must come first: it includes this file once for each instruction set.
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -167,6 +168,11 @@ struct Scan {
   std::size_t groups;
   BlockHit* hits;
   std::size_t* found;
+  std::span<const std::uint8_t> ahead = {};  // bytes that are asked for meanwhile
+
+  /// What is asked for while the row bytes from `offset` on are read: the bytes ahead that lie as far from their beginning. Behind
+  /// their end those that are read, which are near.
+  const std::uint8_t* ahead_of(std::size_t offset) const { return offset < ahead.size() ? ahead.data() + offset : blocks + offset; }
 
   std::size_t stride() const { return (groups + 2) * 64; }
 };
@@ -217,7 +223,12 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
   Tile<kQueries, kHalf ? 1 : 0, kHalfRows> half;
   whole.clear();
   half.clear();
+  const std::uint8_t* ahead[kBlocks + 1];
+  for (std::size_t b = 0; b < kBlocks + (kHalf ? 1 : 0); ++b) ahead[b] = scan.ahead_of((first_block + b) * stride);
   for (std::size_t g = 0; g < scan.groups; ++g, rows += 64) {
+    if constexpr (kQueries == 1) {
+      for (std::size_t b = 0; b < kBlocks + (kHalf ? 1 : 0); ++b) hwy::Prefetch(ahead[b] + 64 * g);
+    }
     whole.add(codes, g, rows, stride);
     half.add(codes, g, rows + kBlocks * stride, stride);
   }
@@ -254,10 +265,10 @@ HWY_INLINE void scan_all(const Scan& scan) {
 }
 
 std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t groups, float bound,
-                     BlockHit* hits) {
+                     BlockHit* hits, std::span<const std::uint8_t> ahead) {
   std::size_t found = 0;
   constexpr std::uint32_t kItself = 0;
-  scan_all<kTallForOne>({&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found});
+  scan_all<kTallForOne>({&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found, ahead});
   return found;
 }
 
@@ -320,8 +331,8 @@ HWY_EXPORT(find_within);
 HWY_EXPORT(block_target_name);
 
 std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
-                        BlockHit* hits) noexcept {
-  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, block_groups(d), bound, hits);
+                        BlockHit* hits, std::span<const std::uint8_t> ahead) noexcept {
+  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, block_groups(d), bound, hits, ahead);
 }
 
 void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,

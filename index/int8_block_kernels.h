@@ -36,8 +36,10 @@ struct BlockHit {
 
 /// The rows within `bound` among the first `count` of the blocks at `blocks` (64-byte aligned), in order, into `hits`, which has
 /// room for `count`. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
+/// Meanwhile the bytes `ahead` are asked for, as many as are read: a short list is over before memory has answered, and more
+/// requests at once than the processor keeps would have to be waited for.
 std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
-                        BlockHit* hits) noexcept;
+                        BlockHit* hits, std::span<const std::uint8_t> ahead = {}) noexcept;
 
 /// The same for several queries at once, with a bound each: those whose numbers are in `which`. Hits of the i-th of them at
 /// hits + i * count, found[i] of them.

@@ -10,11 +10,21 @@ using kernels::block_bytes;
 using kernels::block_groups;
 using kernels::kBlockRows;
 
+namespace {
+
+// Cache lines of a list that is asked for whole. Of a longer one the first lines are, until the processor has seen that they follow
+// one another and reads on by itself.
+constexpr std::size_t kShort = 128;
+constexpr std::size_t kFirst = 16;
+
+}  // namespace
+
+std::span<const std::uint8_t> Int8BlockLists::short_blocks(std::size_t list) const noexcept {
+  const std::size_t bytes = (headers_[list].size + kBlockRows - 1) / kBlockRows * block_bytes(d_);
+  return {headers_[list].blocks.get(), bytes <= kShort * 64 ? bytes : 0};
+}
+
 void Int8BlockLists::prefetch_blocks(std::size_t list, std::size_t part, std::size_t parts) const noexcept {
-  // All of a short list; of a long one the first lines, until the processor has seen that they follow one another and reads on by
-  // itself.
-  constexpr std::size_t kShort = 128;
-  constexpr std::size_t kFirst = 16;
   const std::uint8_t* blocks = headers_[list].blocks.get();
   const std::size_t all = (headers_[list].size + kBlockRows - 1) / kBlockRows * (block_bytes(d_) / 64);
   const std::size_t lines = all <= kShort ? all : kFirst;

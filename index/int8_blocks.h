@@ -45,6 +45,9 @@ class Int8BlockLists {
   void prefetch_header(std::size_t list) const noexcept { annulus::prefetch(&headers_[list]); }
   void prefetch_blocks(std::size_t list, std::size_t part = 0, std::size_t parts = 1) const noexcept;
 
+  /// The blocks of a list that is short enough to be asked for whole; else nothing.
+  std::span<const std::uint8_t> short_blocks(std::size_t list) const noexcept;
+
   /// Writes the code at `position` (d bytes, not interleaved); returns its norm.
   std::int32_t read(std::size_t list, std::size_t position, std::uint8_t* code) const noexcept;
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/prefetch.h"
 #include "index/candidate_pool.h"
 #include "index/encoded_queries.h"
 #include "index/int8_block_kernels.h"
@@ -33,26 +34,37 @@ constexpr std::size_t kListsBetween = 128;
 constexpr std::size_t kHeadersAhead = 12;
 constexpr std::size_t kBlocksAhead = 4;
 
-void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQuery& query, CandidatePool& nearest) {
+/// Meanwhile `ahead` is asked for, and what is left of it at the end.
+void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQuery& query, CandidatePool& nearest,
+                   std::span<const std::uint8_t> ahead = {}) {
   BlockHit hits[kRowsAtOnce];
   const std::size_t size = lists.size(list);
+  const std::size_t bytes = kernels::block_bytes(lists.dimension());
   const std::uint8_t* blocks = lists.blocks(list);
   for (std::size_t begin = 0; begin < size; begin += kRowsAtOnce) {
-    const std::size_t found =
-        kernels::scan_blocks(query, blocks, std::min(kRowsAtOnce, size - begin), lists.dimension(), nearest.bound(), hits);
+    const std::size_t count = std::min(kRowsAtOnce, size - begin);
+    const std::size_t found = kernels::scan_blocks(query, blocks, count, lists.dimension(), nearest.bound(), hits, ahead);
     if (found != 0) nearest.take(lists, blocks, {hits, found});
-    blocks += kRowsAtOnce / kBlockRows * kernels::block_bytes(lists.dimension());
+    blocks += kRowsAtOnce / kBlockRows * bytes;
+    ahead = ahead.subspan(std::min(ahead.size(), (count + kBlockRows - 1) / kBlockRows * bytes));
   }
+  for (std::size_t at = 0; at < ahead.size(); at += 64) prefetch_far(ahead.data() + at);
 }
 
 void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, CandidatePool& nearest) {
   const std::span<const Candidate> visited = search.batch.lists(query);
   const BlockQuery& encoded = (*search.batch.encoded())[query];
   for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.prefetch_header(visited[j].id);
+  for (std::size_t j = 0; j < std::min(kBlocksAhead, visited.size()); ++j) lists.prefetch_blocks(visited[j].id);
   for (std::size_t j = 0; j < visited.size(); ++j) {
     if (j + kHeadersAhead < visited.size()) lists.prefetch_header(visited[j + kHeadersAhead].id);
-    if (j + kBlocksAhead < visited.size()) lists.prefetch_blocks(visited[j + kBlocksAhead].id);
-    scan_one_list(lists, visited[j].id, encoded, nearest);
+    std::span<const std::uint8_t> ahead;
+    if (j + kBlocksAhead < visited.size()) {
+      const std::size_t later = visited[j + kBlocksAhead].id;
+      ahead = lists.short_blocks(later);
+      if (ahead.empty()) lists.prefetch_blocks(later);
+    }
+    scan_one_list(lists, visited[j].id, encoded, nearest, ahead);
     search.work.distances += lists.size(visited[j].id);
   }
 }
