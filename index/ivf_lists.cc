@@ -14,7 +14,7 @@ namespace {
 
 /// A copy of `array` with room for `size` elements and some more, if they do not fit into it.
 template <class Array>
-std::optional<Array> larger(const Array& array, std::size_t size) {
+std::optional<Array> enlarged(const Array& array, std::size_t size) {
   if (size <= array.capacity()) return std::nullopt;
   Array grown;
   grown.reserve(std::max(size, array.capacity() + array.capacity() / 32));
@@ -66,6 +66,28 @@ void IvfLists::with_whole_index(const std::function<void(const faiss::Index&)>& 
 }
 
 void IvfLists::make_room(Row last, std::span<const std::uint32_t> wanted, const WhileAlone& alone) {
+  struct Larger {
+    std::size_t list;
+    std::optional<std::vector<std::uint8_t>> codes;
+    std::optional<std::vector<Row>> rows;
+    Int8BlockLists::Room blocks;
+  };
+  // Being alone has to be waited for, so many lists change places at once; while they wait they are in memory twice.
+  constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
+  std::vector<Larger> grown;
+  std::size_t bytes = 0;
+  const auto exchange_all = [&] {
+    if (grown.empty()) return;
+    alone([&] {
+      for (Larger& larger : grown) {
+        if (larger.codes) lists().codes[larger.list].swap(*larger.codes);
+        if (larger.rows) rows_[larger.list].swap(*larger.rows);
+        if (larger.blocks) blocks_->exchange(larger.blocks);
+      }
+    });
+    grown.clear();
+    bytes = 0;
+  };
   std::vector<std::uint32_t> sorted(wanted.begin(), wanted.end());
   std::sort(sorted.begin(), sorted.end());
   std::size_t longest = 0;
@@ -73,17 +95,20 @@ void IvfLists::make_room(Row last, std::span<const std::uint32_t> wanted, const 
     const std::size_t list = sorted[i];
     std::size_t more = 0;
     for (; i < sorted.size() && sorted[i] == list; ++i) ++more;
-    longest = std::max(longest, size(list) + more);
-    auto codes = larger(lists().codes[list], (size(list) + more) * code_bytes());
-    auto rows = blocks_ ? std::nullopt : larger(rows_[list], size(list) + more);
-    Int8BlockLists::Room room = blocks_ ? blocks_->enlarged(list, more) : Int8BlockLists::Room();
-    if (!codes && !rows && !room) continue;
-    alone([&] {
-      if (codes) lists().codes[list].swap(*codes);
-      if (rows) rows_[list].swap(*rows);
-      if (room) blocks_->exchange(room);
-    });
+    const std::size_t rows = size(list) + more;
+    longest = std::max(longest, rows);
+    Larger larger{.list = list, .codes = enlarged(lists().codes[list], rows * code_bytes()), .rows = std::nullopt, .blocks = {}};
+    if (blocks_) {
+      larger.blocks = blocks_->enlarged(list, more);
+    } else {
+      larger.rows = enlarged(rows_[list], rows);
+    }
+    if (!larger.codes && !larger.rows && !larger.blocks) continue;
+    bytes += rows * (code_bytes() + (blocks_ ? d_ : sizeof(Row)));
+    grown.push_back(std::move(larger));
+    if (bytes >= kBytesAtOnce) exchange_all();
   }
+  exchange_all();
   places_.reserve(std::size_t{last} + 1, longest, alone);
 }
 
