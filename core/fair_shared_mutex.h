@@ -1,6 +1,7 @@
 // A reader-writer lock that starves nobody.
 #pragma once
 
+#include <chrono>
 #include <mutex>
 #include <shared_mutex>
 #include <thread>
@@ -9,7 +10,8 @@ namespace annulus {
 
 /// std::shared_mutex behind a turnstile. glibc's rwlock lets new readers overtake a waiting writer, so that a few
 /// searching threads can hold off an upsert for ever; here readers queue behind a writer that waits. Not recursive.
-/// Who has to wait looks again for some 50 us before it sleeps: what it waits for is mostly shorter than waking up takes.
+/// Who has to wait looks again for 50 us before it sleeps, at the turnstile and behind it, and lets other threads have the processor
+/// in between: what it waits for is mostly shorter than waking up takes.
 /// Usable with std::unique_lock and std::shared_lock.
 class FairSharedMutex {
  public:
@@ -29,11 +31,13 @@ class FairSharedMutex {
  private:
   template <class Try, class Wait>
   static void acquire(const Try& try_once, const Wait& wait) {
-    constexpr int kLooks = 100;  // of about 0.5 us each where no other thread wants the processor
-    for (int look = 0; look < kLooks; ++look) {
-      if (try_once()) return;
+    if (try_once()) return;
+    constexpr std::chrono::microseconds kLooks{50};
+    const auto began = std::chrono::steady_clock::now();
+    do {
       std::this_thread::yield();
-    }
+      if (try_once()) return;
+    } while (std::chrono::steady_clock::now() - began < kLooks);
     wait();
   }
 

@@ -212,8 +212,9 @@ HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const S
   }
 }
 
-/// kBlocks blocks from the first on, and with kHalf the first half of the one behind them.
-template <std::size_t kQueries, std::size_t kBlocks, bool kHalf>
+/// kBlocks blocks from the first on, and with kHalf the first half of the one behind them. With kAhead bytes ahead are asked for, a
+/// line for each that is read.
+template <std::size_t kQueries, std::size_t kBlocks, bool kHalf, bool kAhead>
 HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t first_block) {
   const std::size_t stride = scan.stride();
   const std::uint8_t* rows = scan.blocks + first_block * stride;
@@ -223,12 +224,15 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
   Tile<kQueries, kHalf ? 1 : 0, kHalfRows> half;
   whole.clear();
   half.clear();
-  const std::uint8_t* ahead[kBlocks + 1];
-  for (std::size_t b = 0; b < kBlocks + (kHalf ? 1 : 0); ++b) ahead[b] = scan.ahead_of((first_block + b) * stride);
+  constexpr std::size_t kFetched = kAhead ? kBlocks + (kHalf ? 1 : 0) : 0;
+  [[maybe_unused]] const std::uint8_t* ahead[kFetched + 1];
+  for (std::size_t b = 0; b < kFetched; ++b) {
+    ahead[b] = scan.ahead_of((first_block + b) * stride);
+    hwy::Prefetch(ahead[b] + 64 * scan.groups);
+    hwy::Prefetch(ahead[b] + 64 * (scan.groups + 1));
+  }
   for (std::size_t g = 0; g < scan.groups; ++g, rows += 64) {
-    if constexpr (kQueries == 1) {
-      for (std::size_t b = 0; b < kBlocks + (kHalf ? 1 : 0); ++b) hwy::Prefetch(ahead[b] + 64 * g);
-    }
+    for (std::size_t b = 0; b < kFetched; ++b) hwy::Prefetch(ahead[b] + 64 * g);
     whole.add(codes, g, rows, stride);
     half.add(codes, g, rows + kBlocks * stride, stride);
   }
@@ -236,46 +240,51 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
   collect_tile(half, scan, first_query, first_block + kBlocks);
 }
 
-template <std::size_t kBlocks, bool kHalf>
+template <std::size_t kBlocks, bool kHalf, bool kAhead>
 void scan_with_all(const Scan& scan, std::size_t first_block) {
   std::size_t q = 0;
-  for (; q + kWide <= scan.which.size(); q += kWide) scan_tile<kWide, kBlocks, kHalf>(scan, q, first_block);
-  for (; q < scan.which.size(); ++q) scan_tile<1, kBlocks, kHalf>(scan, q, first_block);
+  for (; q + kWide <= scan.which.size(); q += kWide) scan_tile<kWide, kBlocks, kHalf, kAhead>(scan, q, first_block);
+  for (; q < scan.which.size(); ++q) scan_tile<1, kBlocks, kHalf, kAhead>(scan, q, first_block);
 }
 
 /// The last `left` blocks, kMost at most, and half a block behind them if `half` says so.
-template <std::size_t kMost>
+template <std::size_t kMost, bool kAhead>
 void scan_last(const Scan& scan, std::size_t first_block, std::size_t left, bool half) {
   if constexpr (kMost > 0) {
-    if (left < kMost) return scan_last<kMost - 1>(scan, first_block, left, half);
+    if (left < kMost) return scan_last<kMost - 1, kAhead>(scan, first_block, left, half);
   }
-  if (kHalfJoins && half) return scan_with_all<kMost, kHalfJoins>(scan, first_block);
-  if constexpr (kMost > 0) scan_with_all<kMost, false>(scan, first_block);
-  if (half) scan_with_all<0, true>(scan, first_block + kMost);
+  if (kHalfJoins && half) return scan_with_all<kMost, kHalfJoins, kAhead>(scan, first_block);
+  if constexpr (kMost > 0) scan_with_all<kMost, false, kAhead>(scan, first_block);
+  if (half) scan_with_all<0, true, kAhead>(scan, first_block + kMost);
 }
 
-template <std::size_t kMost>
+template <std::size_t kMost, bool kAhead>
 HWY_INLINE void scan_all(const Scan& scan) {
   const std::size_t behind = scan.count % kBlockRows;
   const bool half = behind != 0 && behind <= kHalfRows;
   const std::size_t whole = scan.count / kBlockRows + (behind > kHalfRows ? 1 : 0);
   std::size_t b = 0;
-  for (; whole - b > kMost; b += kMost) scan_with_all<kMost, false>(scan, b);
-  scan_last<kMost>(scan, b, whole - b, half);
+  for (; whole - b > kMost; b += kMost) scan_with_all<kMost, false, kAhead>(scan, b);
+  scan_last<kMost, kAhead>(scan, b, whole - b, half);
 }
 
 std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t groups, float bound,
                      BlockHit* hits, std::span<const std::uint8_t> ahead) {
   std::size_t found = 0;
   constexpr std::uint32_t kItself = 0;
-  scan_all<kTallForOne>({&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found, ahead});
+  const Scan scan{&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found, ahead};
+  if (ahead.empty()) {
+    scan_all<kTallForOne, false>(scan);
+  } else {
+    scan_all<kTallForOne, true>(scan);
+  }
   return found;
 }
 
 void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
                std::size_t count, std::size_t groups, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, which.size(), std::size_t{0});
-  scan_all<kTall>({queries, bounds, which, blocks, count, groups, hits, found});
+  scan_all<kTall, false>({queries, bounds, which, blocks, count, groups, hits, found});
 }
 
 template <std::size_t kQueries>

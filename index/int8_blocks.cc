@@ -14,20 +14,20 @@ namespace {
 
 // Cache lines of a list that is asked for whole. Of a longer one the first lines are, until the processor has seen that they follow
 // one another and reads on by itself.
-constexpr std::size_t kShort = 128;
-constexpr std::size_t kFirst = 16;
+constexpr std::size_t kShortLines = 128;
+constexpr std::size_t kFirstLines = 16;
 
 }  // namespace
 
 std::span<const std::uint8_t> Int8BlockLists::short_blocks(std::size_t list) const noexcept {
   const std::size_t bytes = (headers_[list].size + kBlockRows - 1) / kBlockRows * block_bytes(d_);
-  return {headers_[list].blocks.get(), bytes <= kShort * 64 ? bytes : 0};
+  return {headers_[list].blocks.get(), bytes <= kShortLines * 64 ? bytes : 0};
 }
 
 void Int8BlockLists::prefetch_blocks(std::size_t list, std::size_t part, std::size_t parts) const noexcept {
   const std::uint8_t* blocks = headers_[list].blocks.get();
   const std::size_t all = (headers_[list].size + kBlockRows - 1) / kBlockRows * (block_bytes(d_) / 64);
-  const std::size_t lines = all <= kShort ? all : kFirst;
+  const std::size_t lines = all <= kShortLines ? all : kFirstLines;
   for (std::size_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line) prefetch_far(blocks + 64 * line);
 }
 

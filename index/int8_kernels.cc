@@ -69,15 +69,15 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
 #elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
 
 // Bytes are multiplied where one of the two is unsigned, and two products summed in 16 bits, which saturate at 32,767: 2 * 255 * 127
-// would not fit, 2 * 127 * 127 does. So the query's size is multiplied with the row's v, which takes the query's sign.
+// would not fit, 2 * 127 * 127 does. So the query's magnitude is multiplied with the row's v, which takes the query's sign.
 
 #if HWY_TARGET == HWY_AVX2
 using Bytes = __m256i;
 HWY_INLINE Bytes load(const void* bytes) { return _mm256_load_si256(static_cast<const __m256i*>(bytes)); }
-HWY_INLINE Bytes size_of(Bytes query) { return _mm256_abs_epi8(query); }
-HWY_INLINE Bytes sums_of_four(Bytes size, Bytes query, Bytes row) {
+HWY_INLINE Bytes magnitude(Bytes query) { return _mm256_abs_epi8(query); }
+HWY_INLINE Bytes sums_of_four(Bytes magnitude, Bytes query, Bytes row) {
   const Bytes v = _mm256_sign_epi8(_mm256_xor_si256(row, _mm256_set1_epi8(-128)), query);
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(size, v), _mm256_set1_epi16(1));
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, v), _mm256_set1_epi16(1));
 }
 HWY_INLINE Bytes sums_of_four(Bytes query) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), query), _mm256_set1_epi16(1));
@@ -91,10 +91,10 @@ HWY_INLINE __m128i totals(Bytes a, Bytes b, Bytes c, Bytes d) {
 #else
 using Bytes = __m128i;
 HWY_INLINE Bytes load(const void* bytes) { return _mm_load_si128(static_cast<const __m128i*>(bytes)); }
-HWY_INLINE Bytes size_of(Bytes query) { return _mm_abs_epi8(query); }
-HWY_INLINE Bytes sums_of_four(Bytes size, Bytes query, Bytes row) {
+HWY_INLINE Bytes magnitude(Bytes query) { return _mm_abs_epi8(query); }
+HWY_INLINE Bytes sums_of_four(Bytes magnitude, Bytes query, Bytes row) {
   const Bytes v = _mm_sign_epi8(_mm_xor_si128(row, _mm_set1_epi8(-128)), query);
-  return _mm_madd_epi16(_mm_maddubs_epi16(size, v), _mm_set1_epi16(1));
+  return _mm_madd_epi16(_mm_maddubs_epi16(magnitude, v), _mm_set1_epi16(1));
 }
 HWY_INLINE Bytes sums_of_four(Bytes query) {
   return _mm_madd_epi16(_mm_maddubs_epi16(_mm_set1_epi8(1), query), _mm_set1_epi16(1));
@@ -126,8 +126,8 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
     Bytes sums[4] = {zero(), zero(), zero(), zero()};
     for (std::size_t j = 0; j < stride; j += sizeof(Bytes)) {
       const Bytes bytes = load(query + j);
-      const Bytes size = size_of(bytes);
-      for (std::size_t r = 0; r < 4; ++r) sums[r] = add(sums[r], sums_of_four(size, bytes, load(row[r] + j)));
+      const Bytes positive = magnitude(bytes);
+      for (std::size_t r = 0; r < 4; ++r) sums[r] = add(sums[r], sums_of_four(positive, bytes, load(row[r] + j)));
     }
     const __m128i found = _mm_add_epi32(totals(sums[0], sums[1], sums[2], sums[3]), shift);
     if (last >= 3) {

@@ -54,7 +54,7 @@ void CodeDistances::from(const float* query) noexcept { ranking_ = rows_.scale()
 void CodeDistances::stand_on(Row row) noexcept {
   // the row's own codes, made signed; products with the others' bytes hold 128 times their sum, which the constant takes out
   const std::uint8_t* codes = rows_.codes() + std::size_t{row} * rows_.stride();
-  std::int8_t* const query = query_;  // bytes may be anything's, so that no member would be trusted to stay
+  std::int8_t* const query = query_;  // of this function's own: a store of bytes might change members, for all the compiler knows
   const std::size_t d = rows_.scale().dimension();
   std::int32_t sum = 0;
   for (std::size_t j = 0; j < d; ++j) {

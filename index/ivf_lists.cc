@@ -68,11 +68,12 @@ void IvfLists::with_whole_index(const std::function<void(const faiss::Index&)>& 
 void IvfLists::make_room(Row last, std::span<const std::uint32_t> wanted, const WhileAlone& alone) {
   struct Larger {
     std::size_t list;
-    std::optional<std::vector<std::uint8_t>> codes;
+    std::optional<std::remove_cvref_t<decltype(lists().codes[0])>> codes;
     std::optional<std::vector<Row>> rows;
     Int8BlockLists::Room blocks;
   };
-  // Being alone has to be waited for, so many lists change places at once; while they wait they are in memory twice.
+  // Being alone has to be waited for, so many lists change places at once, about so many bytes of them and one list at least; while
+  // they wait they are in memory twice.
   constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
   std::vector<Larger> grown;
   std::size_t bytes = 0;

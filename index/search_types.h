@@ -75,8 +75,9 @@ class TieOrder {
   ~TieOrder() = default;
 };
 
-/// The distance within which the candidates of one query lie that indexes have found already, as many as are wanted of all of them
-/// together: others of the same codec need not return what is farther. It only falls. Thread-safe.
+/// The distance beyond which no candidate of one query is wanted, by what indexes have found already: as many as are wanted of all of
+/// them together lie within it, or the caller guesses so and looks in the end. Others of the same codec need not return what is
+/// farther. It only falls. Thread-safe.
 class SharedBound {
  public:
   explicit SharedBound(std::size_t wanted = 0) noexcept : wanted_(wanted) {}
@@ -86,7 +87,11 @@ class SharedBound {
 
   /// `found` candidates lie within `distance`. Fewer than are wanted say nothing.
   void lower(float distance, std::size_t found) noexcept {
-    if (found < wanted_) return;
+    if (found >= wanted_) lower_to(distance);
+  }
+
+  /// The caller knows that enough lie within `distance`, or will look whether they do.
+  void lower_to(float distance) noexcept {
     float known = get();
     while (distance < known && !value_.compare_exchange_weak(known, distance, std::memory_order_relaxed)) {
     }

@@ -56,8 +56,8 @@ struct MergeMemory {
   std::vector<float> exact;
 };
 
-/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more (for one query in
-/// 100,000; of hundreds that are wanted in tens of shards one in 10,000), as keys lie by their hashes. O(1).
+/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more, as keys lie by their hashes:
+/// of 40 in an eighth for three queries in a million; of hundreds in tens of shards for one in 10,000. O(1).
 std::size_t most_in_a_share(std::size_t wanted, double share) {
   const double mean = static_cast<double>(wanted) * share;
   const double most = std::ceil(mean + 4.5 * std::sqrt(mean * (1 - share)) + 2);
@@ -135,7 +135,7 @@ class RouterSearch {
     for (std::size_t asked = candidates_of_a_shard(); !open.empty(); asked = std::max(doubled(asked), candidates_wanted())) {
       ask_until_answered(open, asked, first);
       merge(open, asked);
-      if (first && asked < candidates_wanted()) router_.learn_holes(open.size(), n);
+      if (first && asked < wanted_) router_.learn_holes(open.size(), n);
       first = false;
     }
     write_answers();
@@ -181,9 +181,12 @@ class RouterSearch {
     const std::size_t wanted = candidates_wanted();
     if (!settled() || router_.asks_for_all()) return wanted;
     double share = 0;
-    for (const CoverUnit& unit : cover_) share = std::max(share, unit.share);
+    for (const CoverUnit& unit : cover_) share = std::max(share, share_of(unit));
     return most_in_a_share(wanted, share);
   }
+
+  // Of the keys that the cover reaches, the part that is among a unit's rows.
+  double share_of(const CoverUnit& unit) const { return std::min(1.0, unit.share / result_.coverage); }
 
   // Whether no resize is under way: keys are where the layout says, or in more places where a copy was not dropped yet.
   bool settled() const {
@@ -191,9 +194,10 @@ class RouterSearch {
     return placement.target == placement.serving && placement.retiring == nullptr;
   }
 
+  bool restricted() const { return options_.filter != nullptr || options_.allow != nullptr || options_.deny != nullptr; }
+
   std::size_t block_of(std::size_t queries) const {
-    const bool restricted = options_.filter != nullptr || options_.allow != nullptr || options_.deny != nullptr;
-    if (router_.family_ != IndexFamily::kIvf && !restricted) return kQueryBlock;
+    if (router_.family_ != IndexFamily::kIvf && !restricted()) return kQueryBlock;
     const std::size_t threads = std::max<std::size_t>(1, thread_budget());
     return std::clamp((queries + threads - 1) / threads, kQueryBlock, kMaxListQueryBlock);
   }
@@ -252,10 +256,12 @@ class RouterSearch {
   bool ask(const std::vector<std::uint32_t>& open, std::size_t asked, bool sharing) {
     const std::size_t tasks = blocks_ * cover_.size();
     grow_to(lists_, tasks);
+    wanted_ = candidates_wanted();
+    merges_bounds_ = may_merge_bounds();
     const bool shared = sharing && cover_.size() > 1 && router_.family_ != IndexFamily::kHnsw;
     std::vector<SharedBound>& bounds = memory_->bounds;
     bounds.clear();
-    for (std::size_t i = 0; shared && i < open.size(); ++i) bounds.emplace_back(candidates_wanted());
+    for (std::size_t i = 0; shared && i < open.size(); ++i) bounds.emplace_back(wanted_);
     grow_to(memory_->nearest, bounds.size());
     for (std::size_t i = 0; i < bounds.size(); ++i) memory_->nearest[i].clear();
     memory_->share_asked.assign(blocks_, 0.0);
@@ -274,7 +280,7 @@ class RouterSearch {
            .groups = cover_[shard].groups,
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
-      if (!bounds.empty() && merges_bounds()) merge_bounds(block, shard, asked);
+      if (!bounds.empty() && merges_bounds_) merge_bounds(block, shard, asked);
       router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
     };
     const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), std::ref(ask_shard));
@@ -293,34 +299,34 @@ class RouterSearch {
 
   // Whether shards that are asked later may be told what all before them have found together: if each row is found once. Where a
   // key may be in two shards it would count twice.
-  bool merges_bounds() const {
-    if (candidates_wanted() > kMostMerged || !settled()) return false;
+  bool may_merge_bounds() const {
+    if (wanted_ > kMostMerged || !settled()) return false;
     return snapshot_->placement().serving->replicas == 1 ||
            std::ranges::all_of(cover_, [](const CoverUnit& unit) { return unit.groups == RowGroups::kPrimary; });
   }
 
   // Lowers the bounds of a block's queries by what the shards so far have found together: to the distance of the last wanted row, or
-  // of as many as lie among these shards' rows of those wanted, by their share. The merge notices where that was too few.
+  // of as many as lie among these shards' rows of those wanted, by their share. The merge notices where that was too few. Not so under
+  // a filter: there a list falls short for other reasons, and is completed where no bound says that it need not be.
   void merge_bounds(std::size_t block, std::size_t shard, std::size_t asked) {
     const CandidateLists& found = lists_[block * cover_.size() + shard];
-    const std::size_t wanted = candidates_wanted();
+    const bool by_share = asked < wanted_ && !restricted();
     const std::lock_guard lock(bounds_mutex_);
     double& share = memory_->share_asked[block];
-    share = std::min(1.0, share + cover_[shard].share);
-    const std::size_t enough = asked < wanted ? most_in_a_share(wanted, share) : wanted;
+    share = std::min(1.0, share + share_of(cover_[shard]));
+    const std::size_t enough = by_share ? most_in_a_share(wanted_, share) : wanted_;
     for (std::size_t i = 0; i < found.queries(); ++i) {
       std::vector<float>& nearest = memory_->nearest[block * block_ + i];
-      merge_distances(found.of(i), wanted, nearest);
-      if (nearest.size() >= enough) memory_->bounds[block * block_ + i].lower(nearest[enough - 1], wanted);
+      merge_distances(found.of(i), wanted_, nearest);
+      if (nearest.size() >= enough) memory_->bounds[block * block_ + i].lower_to(nearest[enough - 1]);
     }
   }
 
   // Merges each open query; keeps open those whose answer may have a hole, or lacks exact distances of a shard that failed.
   void merge(std::vector<std::uint32_t>& open, std::size_t asked) {
-    const std::size_t wanted = candidates_wanted();
     std::vector<char>& whole = memory_->whole;
     whole.assign(open.size(), 0);
-    const auto merge_one = [&](std::size_t block) { merge_block(block, asked, wanted, open, whole); };
+    const auto merge_one = [&](std::size_t block) { merge_block(block, asked, open, whole); };
     // by reference: a function object of so many captures would be allocated
     const auto failures =
         fan_out(blocks_, std::min(blocks_, router_.query_cost_.threads_for(open.size() * cover_.size())), std::ref(merge_one));
@@ -342,8 +348,7 @@ class RouterSearch {
     open.resize(kept);
   }
 
-  void merge_block(std::size_t block, std::size_t asked, std::size_t wanted, const std::vector<std::uint32_t>& open,
-                   std::vector<char>& whole) {
+  void merge_block(std::size_t block, std::size_t asked, const std::vector<std::uint32_t>& open, std::vector<char>& whole) {
     const Reused<MergeMemory> memory;
     const auto lists = std::span<const CandidateLists>(lists_).subspan(block * cover_.size(), cover_.size());
     const std::size_t begin = block * block_;
@@ -353,8 +358,8 @@ class RouterSearch {
     for (std::size_t i = 0; i < hits.size(); ++i) {
       const auto& bounds = memory_->bounds;
       MergeBound bound;
-      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds(), asked < wanted};
-      if (memory->merger.merge(lists, i, asked, wanted, router_.options().key_kind, hits[i], bound)) whole[begin + i] = 1;
+      if (!bounds.empty()) bound = {bounds[begin + i].get(), merges_bounds_};
+      if (memory->merger.merge(lists, i, asked, wanted_, router_.options().key_kind, hits[i], bound)) whole[begin + i] = 1;
     }
     try {
       refine(*batches_[block], hits, *memory);
@@ -454,7 +459,9 @@ class RouterSearch {
   std::vector<CandidateLists>& lists_ = memory_->lists;
   std::vector<std::vector<Neighbor>>& answers_ = memory_->answers;
   Matrix& gathered_ = memory_->gathered;
-  std::size_t block_ = 1;  // queries a block
+  std::size_t wanted_ = 0;       // candidates of all shards together, as the cover was asked
+  bool merges_bounds_ = false;  // then too
+  std::size_t block_ = 1;       // queries a block
   std::size_t blocks_ = 0;
   KeyFilter filter_;  // empty: all keys
   std::mutex bounds_mutex_;

@@ -40,7 +40,7 @@ bool TopKMerge::merge(std::span<const CandidateLists> lists, std::size_t query, 
   const std::size_t kept = std::min(k, hits.size());
   std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(kept), hits.end(), nearer);
   hits.resize(kept);
-  if (bound.guessed && kept < k && bound.distance < std::numeric_limits<float>::infinity()) return false;
+  if (kept < k && bound.distance < std::numeric_limits<float>::infinity()) return false;
   if (superseded || (repeated && bound.merged)) {
     // A list under a shared bound may lack any row: the bound was that of rows which have fallen now.
     const bool bounded = bound.distance < std::numeric_limits<float>::infinity() ||

@@ -92,6 +92,22 @@ TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
   }
 }
 
+TEST_P(BlockKernelsOnEachTarget, FindTheSameWhateverIsAskedForMeanwhile) {
+  for (const std::size_t rows : {5UL, 24UL, 41UL, 150UL}) {
+    Codes codes(rows, 1, 100, rows);
+    std::vector<BlockHit> alone(rows), hits(rows);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), rows, 100, kInf, alone.data()), rows);
+    for (const std::size_t bytes : {64UL, kernels::block_bytes(100), 40 * kernels::block_bytes(100)}) {
+      const std::vector<std::uint8_t> later(bytes);
+      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), rows, 100, kInf, hits.data(), later), rows);
+      for (std::size_t i = 0; i < rows; ++i) {
+        ASSERT_EQ(hits[i].position, alone[i].position);
+        ASSERT_EQ(hits[i].distance, alone[i].distance) << rows << " " << bytes << " " << i;
+      }
+    }
+  }
+}
+
 TEST_P(BlockKernelsOnEachTarget, SumExactlyWhatFitsAFloatExactly) {
   // 2 * 255 * 64 is the most that 16 bits take; 257 dimensions of it are below 2^24, so nothing may be lost.
   for (const std::size_t d : {4UL, 100UL, 257UL}) {

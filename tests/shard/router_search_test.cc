@@ -110,6 +110,38 @@ TEST(RouterSearch, FindsAllWhereOneShardHoldsMoreOfTheNearestThanItsShare) {
   }
 }
 
+TEST(RouterSearch, AsksAgainWhereThoseAskedFirstHoldAllThatIsNear) {
+  // each of two shards holds too few of the near rows for its list to be cut, both together enough for a bound that is too low
+  for (std::size_t first = 0; first < 8; ++first) {
+    TestCluster cluster(8, router_options(1));
+    std::vector<std::size_t> held(8, 0);
+    for (int i = 0; i < 4000; ++i) {
+      const std::string key = "k" + std::to_string(i);
+      const std::size_t owner = cluster.router.placement().serving->table->replicas(token_of_key(key))[0];
+      const bool is_near = owner == first || owner == (first + 1) % 8;
+      if (++held[owner] > (is_near ? 14U : 12U)) continue;
+      const Vector vector = random_vector(4, cluster.random) * 0.1F + Vector::Constant(4, is_near ? 0.0F : 9.0F);
+      (void)cluster.router.upsert(key, vector);
+      cluster.oracle.put(key, vector);
+    }
+    const Vector query = Vector::Zero(4);
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(hits_of(cluster.router.search(query, 40)), cluster.oracle.nearest(query, 40)) << first;
+  }
+}
+
+TEST(RouterSearch, AsksOnceWhereShardsAreDown) {
+  TestCluster cluster(8, router_options(1, spec_of("Flat", 5)));
+  cluster.fill(2000);
+  for (const char* down : {"s1", "s3", "s4", "s6"}) cluster.router.mark_down(down);
+  const Matrix queries = Matrix::Random(50, 5);
+  const SearchResult result = cluster.router.search(queries, 40);
+  std::uint64_t held = 0;
+  for (const char* up : {"s0", "s2", "s5", "s7"}) held += cluster[up].inner().stats().live;
+  EXPECT_LT(result.coverage, 0.8);
+  EXPECT_EQ(hits_of(result, 0).size(), 40U);
+  EXPECT_EQ(result.distances, 50 * held) << "a query that is asked twice compares all rows twice";
+}
+
 RouterOptions graph(std::size_t replicas) { return router_options(replicas, spec_of("HNSW8", 6)); }
 
 TEST(RouterSearch, IsExactWhereShardsHoldWhatIsNotTheirs) {

@@ -125,10 +125,10 @@ TEST(TopKMerge, AsksAgainWhenABoundWasGuessedTooLow) {
   // the second shard was told to look no farther than 2, and has something at 3
   const std::vector<CandidateLists> lists = {list_of({{"a", {1, 0}, 1}, {"b", {1, 0}, 2}}, 3), list_of({}, 3)};
   std::vector<MergedHit> hits;
-  EXPECT_FALSE(TopKMerge().merge(lists, 0, 3, 4, KeyKind::kBytes, hits, {.distance = 2, .merged = true, .guessed = true}));
-  EXPECT_TRUE(TopKMerge().merge(lists, 0, 3, 2, KeyKind::kBytes, hits, {.distance = 2, .merged = true, .guessed = true}));
+  EXPECT_FALSE(TopKMerge().merge(lists, 0, 3, 4, KeyKind::kBytes, hits, {.distance = 2, .merged = true}));
+  EXPECT_TRUE(TopKMerge().merge(lists, 0, 3, 2, KeyKind::kBytes, hits, {.distance = 2, .merged = true}));
   EXPECT_EQ(keys_of(hits), (Keys{"a", "b"}));
-  EXPECT_TRUE(TopKMerge().merge(lists, 0, 3, 4, KeyKind::kBytes, hits, {.guessed = true})) << "no shard was told of a bound";
+  EXPECT_TRUE(TopKMerge().merge(lists, 0, 3, 4, KeyKind::kBytes, hits)) << "no shard was told of a bound";
 }
 
 TEST(TopKMerge, MergesNothing) {
