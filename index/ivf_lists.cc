@@ -68,7 +68,7 @@ void IvfLists::with_whole_index(const std::function<void(const faiss::Index&)>& 
 void IvfLists::make_room(Row last, std::span<const std::uint32_t> wanted, const WhileAlone& alone) {
   struct Larger {
     std::size_t list;
-    std::optional<std::remove_cvref_t<decltype(lists().codes[0])>> codes;
+    std::optional<decltype(faiss::ArrayInvertedLists::codes)::value_type> codes;
     std::optional<std::vector<Row>> rows;
     Int8BlockLists::Room blocks;
   };
