@@ -10,8 +10,8 @@ namespace annulus {
 
 /// std::shared_mutex behind a turnstile. glibc's rwlock lets new readers overtake a waiting writer, so that a few
 /// searching threads can hold off an upsert for ever; here readers queue behind a writer that waits. Not recursive.
-/// Who has to wait looks again for 50 us before it sleeps, at the turnstile and behind it, and lets other threads have the processor
-/// in between: what it waits for is mostly shorter than waking up takes.
+/// Who has to wait looks again for 50 us before it sleeps, at the turnstile and behind it, and lets other threads have the
+/// processor in between: what it waits for is mostly shorter than waking up takes.
 /// Usable with std::unique_lock and std::shared_lock.
 class FairSharedMutex {
  public:

@@ -68,8 +68,9 @@ void gather_products(const std::int8_t* query, const std::uint8_t* base, std::si
 
 #elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
 
-// Bytes are multiplied where one of the two is unsigned, and two products summed in 16 bits, which saturate at 32,767: 2 * 255 * 127
-// would not fit, 2 * 127 * 127 does. So the query's magnitude is multiplied with the row's v, which takes the query's sign.
+// Bytes are multiplied where one of the two is unsigned, and two products summed in 16 bits, which saturate at 32,767:
+// 2 * 255 * 127 would not fit, 2 * 127 * 127 does. So the query's magnitude is multiplied with the row's v, which takes the
+// query's sign.
 
 #if HWY_TARGET == HWY_AVX2
 using Bytes = __m256i;

@@ -75,8 +75,8 @@ class TieOrder {
   ~TieOrder() = default;
 };
 
-/// The distance beyond which no candidate of one query is wanted, by what indexes have found already: as many as are wanted of all of
-/// them together lie within it, or the caller guesses so and looks in the end. Others of the same codec need not return what is
+/// The distance beyond which no candidate of one query is wanted, by what indexes have found already: as many as are wanted of all
+/// of them together lie within it, or the caller guesses so and looks in the end. Others of the same codec need not return what is
 /// farther. It only falls. Thread-safe.
 class SharedBound {
  public:

@@ -56,8 +56,8 @@ struct MergeMemory {
   std::vector<float> exact;
 };
 
-/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more, as keys lie by their hashes:
-/// of 40 in an eighth for three queries in a million; of hundreds in tens of shards for one in 10,000. O(1).
+/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more, as keys lie by their
+/// hashes. Of 40 in an eighth for three queries in a million; of hundreds in tens of shards for one in 10,000. O(1).
 std::size_t most_in_a_share(std::size_t wanted, double share) {
   const double mean = static_cast<double>(wanted) * share;
   const double most = std::ceil(mean + 4.5 * std::sqrt(mean * (1 - share)) + 2);
@@ -305,9 +305,9 @@ class RouterSearch {
            std::ranges::all_of(cover_, [](const CoverUnit& unit) { return unit.groups == RowGroups::kPrimary; });
   }
 
-  // Lowers the bounds of a block's queries by what the shards so far have found together: to the distance of the last wanted row, or
-  // of as many as lie among these shards' rows of those wanted, by their share. The merge notices where that was too few. Not so under
-  // a filter: there a list falls short for other reasons, and is completed where no bound says that it need not be.
+  // Lowers the bounds of a block's queries by what the shards so far have found together: to the distance of the last wanted row,
+  // or of as many as lie among these shards' rows of those wanted, by their share. The merge notices where that was too few. Not so
+  // under a filter: there a list falls short for other reasons, and is completed where no bound says that it need not be.
   void merge_bounds(std::size_t block, std::size_t shard, std::size_t asked) {
     const CandidateLists& found = lists_[block * cover_.size() + shard];
     const bool by_share = asked < wanted_ && !restricted();

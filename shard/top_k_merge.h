@@ -33,7 +33,7 @@ class TopKMerge {
   /// Merges lists[*].of(query), each of which was asked for `asked` candidates, into the `k` nearest.
   /// Returns false if the answer may have a hole: a list that was cut at `asked` ends within the answer, because it was asked for
   /// fewer than k or lost an entry to a newer version elsewhere, so that a row behind its end could belong to the answer; a bound
-  /// that the shards shared was that of rows which fell; or fewer than k lie within it, because it was guessed. Ask again, for more.
+  /// that the shards shared was that of rows which fell; or fewer than k lie within it, as it was guessed. Ask again, for more.
   /// No row beyond the bound is looked at. O(candidates) hashing, O(k log k) order.
   bool merge(std::span<const CandidateLists> lists, std::size_t query, std::size_t asked, std::size_t k, KeyKind kind,
              std::vector<MergedHit>& hits, const MergeBound& bound = {});

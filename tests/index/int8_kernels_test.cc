@@ -35,8 +35,9 @@ struct Codes {
     std::mt19937_64 generator(seed);
     for (std::size_t i = 0; i < n * stride; ++i) {
       const bool padding = i % stride >= d;
-      const int value = padding ? static_cast<int>(generator() % 256) : 1 + static_cast<int>(generator() % 255);
-      rows.data()[i] = static_cast<std::uint8_t>(fill == Fill::kRandom || padding ? value : fill == Fill::kLargest || i % 2 == 0 ? 255 : 1);
+      int value = padding ? static_cast<int>(generator() % 256) : 1 + static_cast<int>(generator() % 255);
+      if (!padding && fill != Fill::kRandom) value = fill == Fill::kLargest || i % 2 == 0 ? 255 : 1;
+      rows.data()[i] = static_cast<std::uint8_t>(value);
     }
     std::memset(query.data(), 0, stride);
     for (std::size_t j = 0; j < d; ++j) {
