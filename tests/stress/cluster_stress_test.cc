@@ -65,7 +65,7 @@ class Stress {
 
   void run(std::chrono::seconds time) {
     const auto end = std::chrono::steady_clock::now() + time;
-    const auto latest = end + 3 * time;  // on a slow machine, until everything has happened once
+    const auto latest = end + 11 * time;  // on a slow machine, until everything has happened once
     std::vector<std::thread> workers;
     for (std::size_t thread = 0; thread < kThreads; ++thread) {
       workers.emplace_back([this, thread, seed = random_()] { work(thread, seed); });
