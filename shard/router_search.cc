@@ -459,7 +459,7 @@ class RouterSearch {
   std::vector<CandidateLists>& lists_ = memory_->lists;
   std::vector<std::vector<Neighbor>>& answers_ = memory_->answers;
   Matrix& gathered_ = memory_->gathered;
-  std::size_t wanted_ = 0;       // candidates of all shards together, as the cover was asked
+  std::size_t wanted_ = 0;      // candidates of all shards together, as the cover was asked
   bool merges_bounds_ = false;  // then too
   std::size_t block_ = 1;       // queries a block
   std::size_t blocks_ = 0;
