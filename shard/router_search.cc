@@ -1,6 +1,5 @@
 // The search path: cover -> (shard x query block) grid -> candidates -> one merge -> exact distances -> answer.
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -10,6 +9,7 @@
 #include "core/reused.h"
 #include "core/thread_budget.h"
 #include "index/distance.h"
+#include "shard/bound_merge.h"
 #include "shard/top_k_merge.h"
 #include "shard/vector_router.h"
 
@@ -55,36 +55,6 @@ struct MergeMemory {
   std::vector<MergedHit*> places;
   std::vector<float> exact;
 };
-
-/// How many of the `wanted` nearest lie in a part of all keys that holds `share` of them: hardly ever more, as keys lie by their
-/// hashes. Of 40 in an eighth for three queries in a million; of hundreds in tens of shards for one in 10,000. O(1).
-std::size_t most_in_a_share(std::size_t wanted, double share) {
-  const double mean = static_cast<double>(wanted) * share;
-  const double most = std::ceil(mean + 4.5 * std::sqrt(mean * (1 - share)) + 2);
-  return most < static_cast<double>(wanted) ? static_cast<std::size_t>(most) : wanted;
-}
-
-/// Puts the distances of `found` among those of `nearest`, of which it keeps the `wanted` nearest. Both are sorted.
-void merge_distances(std::span<const CandidateLists::Entry> found, std::size_t wanted, std::vector<float>& nearest) {
-  std::size_t from = found.size();
-  if (nearest.size() == wanted) {
-    while (from > 0 && found[from - 1].distance >= nearest.back()) --from;
-  }
-  std::size_t known = nearest.size();
-  nearest.resize(known + from);
-  for (float* to = nearest.data() + nearest.size(); known > 0 && from > 0;) {
-    // no branch: nothing would foretell it
-    const bool takes_known = nearest[known - 1] > found[from - 1].distance;
-    *--to = takes_known ? nearest[known - 1] : found[from - 1].distance;
-    known -= static_cast<std::size_t>(takes_known);
-    from -= static_cast<std::size_t>(!takes_known);
-  }
-  while (from > 0) {
-    --from;
-    nearest[from] = found[from].distance;
-  }
-  if (nearest.size() > wanted) nearest.resize(wanted);
-}
 
 /// Distances that are merged between shards for each query, at most.
 constexpr std::size_t kMostMerged = 1024;
