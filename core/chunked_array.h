@@ -12,6 +12,20 @@
 
 namespace annulus {
 
+/// Where elements are in chunks of first, first, 2 first, 4 first, ... of them; `first` is a power of two.
+struct ChunkLayout {
+  std::size_t first;
+
+  static constexpr std::size_t kMostChunks = 40;  // more elements than memory
+
+  constexpr std::size_t chunk_of(std::size_t i) const noexcept { return static_cast<std::size_t>(std::bit_width(i / first)); }
+  constexpr std::size_t offset_of(std::size_t i) const noexcept { return i < first ? i : i - std::bit_floor(i); }
+  /// Of so many chunks together.
+  constexpr std::size_t capacity(std::size_t chunks) const noexcept { return chunks == 0 ? 0 : first << (chunks - 1); }
+  /// Of one chunk.
+  constexpr std::size_t size_of(std::size_t chunk) const noexcept { return chunk == 0 ? first : capacity(chunk); }
+};
+
 /// Elements in chunks of kFirst, kFirst, 2 kFirst, 4 kFirst, ...: to grow is to allocate a chunk, which touches no memory, and an
 /// element stays where it is until it is popped. Access costs a shift and two loads.
 ///
@@ -26,16 +40,16 @@ class ChunkedArray {
   static constexpr std::size_t kFirst = 1024;
 
   std::size_t size() const noexcept { return size_; }
-  std::size_t capacity() const noexcept { return chunks_ == 0 ? 0 : kFirst << (chunks_ - 1); }
+  std::size_t capacity() const noexcept { return kLayout.capacity(chunks_); }
 
-  T& operator[](std::size_t i) noexcept { return chunk_[chunk_of(i)][offset_of(i)]; }
-  const T& operator[](std::size_t i) const noexcept { return chunk_[chunk_of(i)][offset_of(i)]; }
+  T& operator[](std::size_t i) noexcept { return chunk_[kLayout.chunk_of(i)][kLayout.offset_of(i)]; }
+  const T& operator[](std::size_t i) const noexcept { return chunk_[kLayout.chunk_of(i)][kLayout.offset_of(i)]; }
   T& back() noexcept { return (*this)[size_ - 1]; }
 
   /// Makes room for `count` elements in all: growing to that size cannot throw. If it throws, nothing has changed.
   void reserve(std::size_t count) {
     while (capacity() < count) {
-      const std::size_t size = capacity() == 0 ? kFirst : capacity();
+      const std::size_t size = kLayout.size_of(chunks_);
       chunk_[chunks_] = std::make_unique_for_overwrite<T[]>(size);
       give_back_pages(chunk_[chunks_].get(), size * sizeof(T));
       ++chunks_;
@@ -59,16 +73,14 @@ class ChunkedArray {
   std::size_t memory_bytes() const noexcept { return touched_ * sizeof(T); }
 
  private:
-  static std::size_t chunk_of(std::size_t i) noexcept { return static_cast<std::size_t>(std::bit_width(i / kFirst)); }
-  static std::size_t offset_of(std::size_t i) noexcept { return i < kFirst ? i : i - std::bit_floor(i); }
+  static constexpr ChunkLayout kLayout{kFirst};
+
   void set_size(std::size_t size) noexcept {
     size_ = size;
     touched_ = std::max(touched_, size);
   }
 
-  static constexpr std::size_t kMostChunks = 40;  // more elements than memory
-
-  std::array<std::unique_ptr<T[]>, kMostChunks> chunk_;
+  std::array<std::unique_ptr<T[]>, ChunkLayout::kMostChunks> chunk_;
   std::size_t chunks_ = 0;
   std::size_t size_ = 0;
   std::size_t touched_ = 0;

@@ -89,6 +89,7 @@ class IvfStore final : public RowStore {
   }
 
   void commit(std::span<const Row> rows, const float*) override {
+    if (staged_.next == 0) lists_.take_room(staged_.room);
     for (const Row row : rows) {
       if (lists_.holds(row)) lists_.take_out(row);
       const std::size_t i = staged_.next++;
@@ -96,10 +97,12 @@ class IvfStore final : public RowStore {
                     staged_.int8_codes.data() + (lists_.blocks() != nullptr ? i * spec_.dimension : 0),
                     lists_.blocks() != nullptr ? staged_.norms[i] : 0);
     }
+    if (staged_.next == staged_.lists.size()) staged_.room = {};
   }
 
   void abandon() noexcept override {
     staged_.lists.clear();
+    staged_.room = {};
     staged_.next = 0;
   }
 
@@ -143,12 +146,14 @@ class IvfStore final : public RowStore {
     auto copy = std::make_unique<IvfStore>(spec_, parsed_, codec_);
     std::vector<std::uint32_t> where(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) where[i] = static_cast<std::uint32_t>(lists_.list_of(rows[i]));
-    if (!rows.empty()) copy->lists_.make_room(static_cast<Row>(rows.size() - 1), where, [](const auto& step) { step(); });
+    if (rows.empty()) return copy;
+    IvfLists::Room room = copy->lists_.make_room(static_cast<Row>(rows.size() - 1), where, [](const auto& step) { step(); });
+    copy->lists_.take_room(room);
     for (std::size_t i = 0; i < rows.size(); ++i) copy->lists_.append_from(lists_, rows[i], static_cast<Row>(i));
     return copy;
   }
 
-  void with_container(const std::function<void(const faiss::Index&)>& use) const override { lists_.with_whole_index(use); }
+  void with_container(const std::function<void(const faiss::Index&)>& use) const override { use(lists_.index()); }
 
   std::size_t memory_bytes() const noexcept override {
     return lists_.memory_bytes() + staged_bytes_.load(std::memory_order_relaxed);
@@ -163,6 +168,7 @@ class IvfStore final : public RowStore {
     std::vector<std::uint8_t> codes;
     std::vector<std::uint8_t> int8_codes;
     std::vector<std::int32_t> norms;
+    IvfLists::Room room;
     std::size_t next = 0;  ///< the row that is committed next
   };
 
@@ -179,7 +185,7 @@ class IvfStore final : public RowStore {
     }
     staged_bytes_ = staged_.codes.capacity() + staged_.int8_codes.capacity() +
                     (staged_.lists.capacity() + staged_.norms.capacity()) * sizeof(std::uint32_t);
-    lists_.make_room(*std::max_element(rows.begin(), rows.end()), staged_.lists, alone);
+    staged_.room = lists_.make_room(*std::max_element(rows.begin(), rows.end()), staged_.lists, alone);
   }
 
   void search_and_rank(const RowSearch& search, Candidate* out, std::size_t* counts) const {
@@ -242,11 +248,10 @@ class IvfStore final : public RowStore {
     const float* query = search.batch.query(number);
     const std::size_t size = lists_.size(list);
     const std::size_t d = spec_.dimension;
-    const auto* vectors = reinterpret_cast<const float*>(lists_.codes(list));
-    std::array<float, 256> found;
-    for (std::size_t begin = 0; begin < size; begin += found.size()) {
-      const std::size_t n = std::min(found.size(), size - begin);
-      distances(spec_.metric, query, vectors + begin * d, n, d, d, found.data());
+    std::array<float, 64> found;
+    for (std::size_t begin = 0, n = 0; begin < size; begin += n) {
+      n = std::min({found.size(), size - begin, lists_.run(begin)});
+      distances(spec_.metric, query, reinterpret_cast<const float*>(lists_.code(list, begin)), n, d, d, found.data());
       for (std::size_t i = 0; i < n; ++i) {
         if (!nearest.admits(found[i])) continue;
         const Row row = lists_.row(list, begin + i);
@@ -266,9 +271,8 @@ class IvfStore final : public RowStore {
       const std::size_t size = lists_.size(list);
       if (size == 0) continue;
       scanner->set_list(static_cast<std::int64_t>(list), sign * choice.distance);
-      const std::uint8_t* codes = lists_.codes(list);
       for (std::size_t i = 0; i < size; ++i) {
-        const float value = sign * scanner->distance_to_code(codes + i * lists_.code_bytes());
+        const float value = sign * scanner->distance_to_code(lists_.code(list, i));
         const float at = std::isnan(value) ? std::numeric_limits<float>::infinity() : value;
         if (!nearest.admits(at)) continue;
         const Row row = lists_.row(list, i);

@@ -43,35 +43,40 @@ std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector
   return table;
 }
 
-void RowTable::reserve(std::size_t count, VectorId greatest) {
-  if (by_id_) {
-    if (greatest < kMaxRows && (greatest < rows_ || dense(greatest, live_ + count))) {
-      states_.reserve(greatest / 4 + 1);
-      greatest_ = std::max(greatest_, greatest);
-      return;
-    }
-    look_up();
-  }
-  low_.reserve(rows() + count);
-  states_.reserve((rows() + count + 3) / 4);
-  if (greatest >> 32 != 0) widen();
+bool RowTable::stays_by_id(std::size_t count, VectorId greatest) const noexcept {
+  return by_id_ && greatest < kMaxRows && (greatest < rows_ || dense(greatest, live_ + count));
+}
+
+// Makes what room it can make without a change of anything that find() and id() read; says whether that was all.
+bool RowTable::reserve_beside_searches(std::size_t count, VectorId greatest) {
+  if (by_id_ && !stays_by_id(count, greatest)) return false;
+  states_.reserve((by_id_ ? greatest + 1 : rows() + count) / 4 + 1);
+  if (!by_id_) low_.reserve(rows() + count);
   if (wide_) high_.reserve(rows() + count);
   greatest_ = std::max(greatest_, greatest);
+  if (by_id_) return true;
+  if (greatest >> 32 != 0 && !wide_) return false;
+  if (!hashed_) return greatest < dense_.size();
+  return row_of_.size() + count <= static_cast<std::size_t>(static_cast<float>(row_of_.bucket_count()) * row_of_.max_load_factor());
+}
+
+void RowTable::reserve(std::size_t count, VectorId greatest, const WhileAlone& alone) {
+  if (!reserve_beside_searches(count, greatest)) alone([&] { reserve(count, greatest); });
+}
+
+void RowTable::reserve(std::size_t count, VectorId greatest) {
+  if (by_id_ && !stays_by_id(count, greatest)) look_up();
+  if (greatest >> 32 != 0) widen();
+  if (reserve_beside_searches(count, greatest)) return;
   if (!hashed_) {
-    if (greatest < dense_.size()) return;
     if (dense(greatest, live_ + count)) {
       dense_.resize(greatest + 1, kNoRow);
-      return;
+    } else {
+      to_hashed(live_ + count);
     }
-    to_hashed(live_ + count);
-    return;
-  }
-  // robin_map::reserve hashes everything anew whenever it is called: only when there is no room, and then for twice as much
-  const auto room = static_cast<std::size_t>(static_cast<float>(row_of_.bucket_count()) * row_of_.max_load_factor());
-  if (row_of_.size() + count <= room) return;
-  if (dense(greatest_, live_ + count)) {
+  } else if (dense(greatest_, live_ + count)) {
     to_dense();
-  } else {
+  } else {  // robin_map::reserve hashes everything anew whenever it is called: for twice as much
     row_of_.reserve(std::max(row_of_.size() + count, 2 * row_of_.size()));
   }
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/chunked_array.h"
-#include "index/search_types.h"
+#include "index/vector_index.h"
 
 namespace annulus {
 
@@ -72,6 +72,9 @@ class RowTable {
   /// by_id(): rows stay where they are.
   void reserve(std::size_t count, VectorId greatest);
 
+  /// The same beside searches; what they read changes under `alone`, which is called only if something of that has to.
+  void reserve(std::size_t count, VectorId greatest, const WhileAlone& alone);
+
   /// Makes `row` the live row of `id`. The row is rows() (a new one), first_free(), or the id's own (then nothing
   /// changes); by_id() it is that of the id's number. The id's former row, if another, becomes dead.
   void assign(VectorId id, Row row);
@@ -100,6 +103,8 @@ class RowTable {
   static constexpr Row kNoRow = static_cast<Row>(-1);
   static std::optional<Row> row_or_none(Row row) noexcept { return row == kNoRow ? std::nullopt : std::optional<Row>(row); }
   static bool dense(VectorId greatest, std::size_t count) noexcept { return greatest < 4 * std::uint64_t{count} + 4096; }
+  bool stays_by_id(std::size_t count, VectorId greatest) const noexcept;
+  bool reserve_beside_searches(std::size_t count, VectorId greatest);
   void widen();
   void look_up();
   void to_hashed(std::size_t count);

@@ -214,7 +214,7 @@ StagedRows VectorIndex::stage(std::span<const VectorId> ids, const MatrixView& v
     staged.vectors_ = staged.gathered_.data();
   }
   const VectorId greatest = *std::max_element(staged.ids_.begin(), staged.ids_.end());
-  alone([&] { impl_->rows.reserve(kept.size(), greatest); });
+  impl_->rows.reserve(kept.size(), greatest, alone);
   staged.rows_ = impl_->choose_rows(ids, kept);
   impl_->store->stage(staged.rows_, staged.vectors_, alone);
   return staged;
@@ -252,7 +252,7 @@ StagedRows VectorIndex::stage_codes(std::span<const VectorId> ids, std::span<con
     codes = gathered;
   }
   const VectorId greatest = *std::max_element(staged.ids_.begin(), staged.ids_.end());
-  alone([&] { impl_->rows.reserve(kept.size(), greatest); });
+  impl_->rows.reserve(kept.size(), greatest, alone);
   staged.rows_ = impl_->choose_rows(ids, kept);
   impl_->store->stage_codes(staged.rows_, codes.data(), alone);
   return staged;

@@ -143,6 +143,41 @@ TEST(Ivf, SearchesWhatItSavedByTheSameCodes) {
   EXPECT_EQ(search(index.compacted(), queries, 10, {.nprobe = 3}).rows, before.rows);
 }
 
+/// Stages rows first to first + n - 1 of `rows` under their numbers, and commits them. Returns how often nobody else had to be there.
+std::size_t upsert_counted(VectorIndex& index, const Matrix& rows, Eigen::Index first, Eigen::Index n) {
+  std::size_t alone = 0;
+  StagedRows staged = index.stage(ids_from(static_cast<VectorId>(first), static_cast<std::size_t>(n)), rows.middleRows(first, n),
+                                  [&](const std::function<void()>& step) { ++alone, step(); });
+  while (staged.left() != 0) index.commit(staged, 50);
+  return alone;
+}
+
+TEST(Ivf, StagesAFewRowsBesideSearches) {
+  const Matrix rows = random_matrix(4000, kD, 21);
+  for (const char* factory : {"IVF16,Flat", "IVF16,SQ8"}) {
+    VectorIndex index = make_index(make_spec(factory, Metric::kL2, kD), rows);
+    for (Eigen::Index first = 0; first < 4000; first += 80) ASSERT_EQ(upsert_counted(index, rows, first, 80), 0U) << factory;
+    EXPECT_EQ(upsert_counted(index, rows, 40, 80), 0U) << factory;  // overwrites
+    EXPECT_EQ(index.size(), 4000U);
+    for (Eigen::Index i = 0; i < 4000; i += 37) {
+      ASSERT_EQ(search(index, rows.row(i), 1, {.nprobe = 16}).rows[0][0].id, static_cast<VectorId>(i)) << factory;
+    }
+  }
+}
+
+TEST(Ivf, ExchangesBlocksOfSomeMegabytesAtATime) {
+  constexpr std::size_t kWide = 256;
+  const Matrix rows = random_matrix(40'000, kWide, 22);
+  VectorIndex index = make_index(make_spec("IVF4,Flat", Metric::kL2, kWide), rows);
+  const std::size_t alone = upsert_counted(index, rows, 0, rows.rows());
+  EXPECT_GE(alone, 2U);  // 10 MB of codes
+  EXPECT_LE(alone, 4U);  // no more than there are lists
+  EXPECT_EQ(index.size(), 40'000U);
+  for (Eigen::Index i = 0; i < rows.rows(); i += 997) {
+    ASSERT_EQ(search(index, rows.row(i), 1, {.nprobe = 4}).rows[0][0].id, static_cast<VectorId>(i));
+  }
+}
+
 class IvfCodesOf : public ::testing::TestWithParam<Kind> {};
 
 std::vector<Kind> encoding_kinds() {

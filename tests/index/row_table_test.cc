@@ -120,6 +120,41 @@ TEST(RowTable, TakesLessThan9BytesARowWithDenseIds) {
   EXPECT_LE(table.memory_bytes(), kRows * 9);
 }
 
+TEST(RowTable, AsksToBeAloneOnlyForWhatSearchesRead) {
+  std::size_t alone = 0;
+  const WhileAlone count = [&](const std::function<void()>& step) { ++alone, step(); };
+  RowTable table;
+  const auto add = [&](VectorId id) {
+    const std::size_t before = alone;
+    table.reserve(1, id, count);
+    table.assign(id, static_cast<Row>(table.rows()));
+    EXPECT_EQ(table.find(id), static_cast<Row>(table.rows() - 1));
+    return alone - before;
+  };
+  EXPECT_EQ(add(100), 1U);  // the array of rows by id grows
+  for (VectorId id = 0; id < 100; ++id) EXPECT_EQ(add(id), 0U);
+  EXPECT_EQ(add(VectorId{1} << 50), 1U);  // wider ids, and a map
+  std::size_t rehashes = 0;
+  for (VectorId id = 1; id < 2000; ++id) rehashes += add(id << 32);
+  EXPECT_GE(rehashes, 1U);
+  EXPECT_LE(rehashes, 8U);
+  EXPECT_EQ(table.live(), 2101U);
+}
+
+TEST(RowTable, MakesRoomForIdsOfTheirOwnRowsBesideSearches) {
+  std::size_t alone = 0;
+  const WhileAlone count = [&](const std::function<void()>& step) { ++alone, step(); };
+  RowTable table(RowNumbers::kIds);
+  for (VectorId id = 0; id < 5000; ++id) {
+    table.reserve(1, id, count);
+    table.assign(id, static_cast<Row>(id));
+  }
+  EXPECT_EQ(alone, 0U);
+  table.reserve(1, VectorId{1} << 40, count);
+  EXPECT_EQ(alone, 1U);
+  EXPECT_FALSE(table.by_id());
+}
+
 TEST(RowTable, RestoresFreeDeadAndLiveRows) {
   using enum RowState;
   const auto table = RowTable::restore({7, 0, 9, VectorId{1} << 40, 0}, {kLive, kFree, kDead, kLive, kFree});
