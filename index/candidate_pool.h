@@ -30,11 +30,11 @@ class CandidatePool {
   /// No row farther than this is of use any more.
   float bound() const noexcept { return shared_ == nullptr ? limit_ : std::min(limit_, shared_->get()); }
 
-  /// Takes rows at positions of the blocks at `blocks`.
-  void take(const Int8BlockLists& lists, const std::uint8_t* blocks, std::span<const kernels::BlockHit> hits) {
+  /// Takes rows at positions of `blocks`.
+  void take(const Int8BlockLists& lists, kernels::Blocks blocks, std::span<const kernels::BlockHit> hits) {
     for (const kernels::BlockHit& hit : hits) {
       if (hit.distance > limit_) continue;
-      const Row row = lists.row_in(blocks, hit.position);
+      const Row row = lists.row_in(blocks[hit.position / kernels::kBlockRows], hit.position % kernels::kBlockRows);
       if (search_->filter != nullptr) {
         const bool accepted = search_->filter->accept(search_->rows.id(row));
         if (tally_ != nullptr) tally_->count(accepted);

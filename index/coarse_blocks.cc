@@ -50,6 +50,7 @@ CoarseBlocks::CoarseBlocks(Metric metric, std::span<const float> centroids, std:
     const std::int32_t norm = scale_.encode_row(centroids.data() + i * d, code.data());
     blocks_.append(0, code.data(), norm, static_cast<Row>(i));
   }
+  for (std::size_t b = 0; b < blocks_.blocks(0); ++b) where_.push_back(blocks_.block(0, b));
 }
 
 std::uint64_t CoarseBlocks::nearest(const MatrixView& queries, std::size_t most, ListDistances precision, Candidate* out) const {
@@ -74,7 +75,7 @@ void CoarseBlocks::nearest_of_some(const MatrixView& queries, std::size_t first,
   const std::size_t stride = (count_ + kernels::kBlockRows - 1) / kernels::kBlockRows * kernels::kBlockRows;
   std::vector<float>& rough = scratch->distances;
   rough.resize(n * stride);
-  kernels::block_distances(encoded->data(), n, blocks_.blocks(0), count_, d_, stride, rough.data());
+  kernels::block_distances(encoded->data(), n, where_, count_, d_, stride, rough.data());
   std::vector<std::uint64_t>& keys = scratch->keys;
   for (std::size_t i = 0; i < n; ++i) {
     const float* of_query = rough.data() + i * stride;

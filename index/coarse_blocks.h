@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "core/matrix.h"
 #include "index/int8_blocks.h"
@@ -28,7 +29,7 @@ class CoarseBlocks {
   /// most <= n. The answer of a query does not depend on the others. Returns how many distances were computed.
   std::uint64_t nearest(const MatrixView& queries, std::size_t most, ListDistances precision, Candidate* out) const;
 
-  std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes(); }
+  std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + where_.capacity() * sizeof where_[0]; }
 
  private:
   std::size_t compared_exactly(std::size_t most) const noexcept;
@@ -41,6 +42,7 @@ class CoarseBlocks {
   std::size_t count_;
   Int8Scale scale_;
   Int8BlockLists blocks_;
+  std::vector<const std::uint8_t*> where_;  ///< the blocks
 };
 
 }  // namespace annulus

@@ -130,13 +130,12 @@ struct Tile {
     }
   }
 
-  /// Adds the products of one group, whose bytes of the first block are at `rows`. They are loaded once for all queries.
-  HWY_INLINE void add(const std::int8_t* const (&codes)[kQueries], std::size_t group, const std::uint8_t* rows,
-                      std::size_t stride) {
+  /// Adds the products of one group. A block's bytes are loaded once for all queries.
+  HWY_INLINE void add(const std::int8_t* const (&codes)[kQueries], std::size_t group, const std::uint8_t* const* blocks) {
     Ints<D> bytes[std::max<std::size_t>(kBlocks, 1)][kVectors<kRows>];
     for (std::size_t b = 0; b < kBlocks; ++b) {
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
-        bytes[b][v] = hn::Load(D(), reinterpret_cast<const std::int32_t*>(rows + b * stride + 4 * kLanes<kRows> * v));
+        bytes[b][v] = hn::Load(D(), reinterpret_cast<const std::int32_t*>(blocks[b] + 64 * group + 4 * kLanes<kRows> * v));
       }
     }
     for (std::size_t q = 0; q < kQueries; ++q) {
@@ -158,23 +157,17 @@ struct Tile {
   }
 };
 
-/// Rows at `blocks`, of which those from `first` on are looked at, up to `count`, with queries and what they have found.
+/// Rows of `blocks`, `count` of them, with queries and what they have found.
 struct Scan {
   const BlockQuery* queries;
   const float* bounds;
   std::span<const std::uint32_t> which;  // of the queries
-  const std::uint8_t* blocks;
+  Blocks blocks;
   std::size_t count;
   std::size_t groups;
   BlockHit* hits;
   std::size_t* found;
-  std::span<const std::uint8_t> ahead = {};  // bytes that are asked for meanwhile
-
-  /// What is asked for while the row bytes from `offset` on are read: the bytes ahead that lie as far from their beginning. Behind
-  /// their end those that are read, which are near.
-  const std::uint8_t* ahead_of(std::size_t offset) const { return offset < ahead.size() ? ahead.data() + offset : blocks + offset; }
-
-  std::size_t stride() const { return (groups + 2) * 64; }
+  Blocks ahead = {};  // that are asked for meanwhile
 };
 
 /// Appends those of a vector of `count` rows' distances, `first` and what follows, that are within the bound.
@@ -203,7 +196,7 @@ HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const S
     const std::size_t q = first_query + i;
     const BlockQuery& query = scan.queries[scan.which[q]];
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      const std::uint8_t* norms = scan.blocks + (first_block + b) * scan.stride() + 64 * scan.groups;
+      const std::uint8_t* norms = scan.blocks[first_block + b] + 64 * scan.groups;
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
         collect(Lanes<kRows>(), tile.distances(query, i, b, v, norms), scan.bounds[scan.which[q]],
                 (first_block + b) * kBlockRows + v * kLanes<kRows>, scan.count, scan.hits + q * scan.count, scan.found[q]);
@@ -212,29 +205,30 @@ HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const S
   }
 }
 
-/// kBlocks blocks from the first on, and with kHalf the first half of the one behind them. With kAhead bytes ahead are asked for, a
-/// line for each that is read.
+/// kBlocks blocks from the first on, and with kHalf the first half of the one behind them. With kAhead the blocks ahead are asked
+/// for, a line for each that is read.
 template <std::size_t kQueries, std::size_t kBlocks, bool kHalf, bool kAhead>
 HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t first_block) {
-  const std::size_t stride = scan.stride();
-  const std::uint8_t* rows = scan.blocks + first_block * stride;
+  constexpr std::size_t kRead = kBlocks + (kHalf ? 1 : 0);
   const std::int8_t* codes[kQueries];
   for (std::size_t q = 0; q < kQueries; ++q) codes[q] = scan.queries[scan.which[first_query + q]].code;
+  const std::uint8_t* blocks[kRead + 1];
+  for (std::size_t b = 0; b < kRead; ++b) blocks[b] = scan.blocks[first_block + b];
   Tile<kQueries, kBlocks, kBlockRows> whole;
   Tile<kQueries, kHalf ? 1 : 0, kHalfRows> half;
   whole.clear();
   half.clear();
-  constexpr std::size_t kFetched = kAhead ? kBlocks + (kHalf ? 1 : 0) : 0;
+  constexpr std::size_t kFetched = kAhead ? kRead : 0;
   [[maybe_unused]] const std::uint8_t* ahead[kFetched + 1];
   for (std::size_t b = 0; b < kFetched; ++b) {
-    ahead[b] = scan.ahead_of((first_block + b) * stride);
+    ahead[b] = scan.ahead[first_block + b];
     hwy::Prefetch(ahead[b] + 64 * scan.groups);
     hwy::Prefetch(ahead[b] + 64 * (scan.groups + 1));
   }
-  for (std::size_t g = 0; g < scan.groups; ++g, rows += 64) {
+  for (std::size_t g = 0; g < scan.groups; ++g) {
     for (std::size_t b = 0; b < kFetched; ++b) hwy::Prefetch(ahead[b] + 64 * g);
-    whole.add(codes, g, rows, stride);
-    half.add(codes, g, rows + kBlocks * stride, stride);
+    whole.add(codes, g, blocks);
+    half.add(codes, g, blocks + kBlocks);
   }
   collect_tile(whole, scan, first_query, first_block);
   collect_tile(half, scan, first_query, first_block + kBlocks);
@@ -268,8 +262,8 @@ HWY_INLINE void scan_all(const Scan& scan) {
   scan_last<kMost, kAhead>(scan, b, whole - b, half);
 }
 
-std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t groups, float bound,
-                     BlockHit* hits, std::span<const std::uint8_t> ahead) {
+std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::size_t count, std::size_t groups, float bound, BlockHit* hits,
+                     Blocks ahead) {
   std::size_t found = 0;
   constexpr std::uint32_t kItself = 0;
   const Scan scan{&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found, ahead};
@@ -281,8 +275,8 @@ std::size_t scan_one(const BlockQuery& query, const std::uint8_t* blocks, std::s
   return found;
 }
 
-void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
-               std::size_t count, std::size_t groups, BlockHit* hits, std::size_t* found) {
+void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks, std::size_t count,
+               std::size_t groups, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, which.size(), std::size_t{0});
   scan_all<kTall, false>({queries, bounds, which, blocks, count, groups, hits, found});
 }
@@ -295,7 +289,7 @@ HWY_INLINE void distances_of(const BlockQuery* queries, const std::uint8_t* bloc
   tile.clear();
   const std::int8_t* codes[kQueries];
   for (std::size_t q = 0; q < kQueries; ++q) codes[q] = queries[q].code;
-  for (std::size_t g = 0; g < groups; ++g) tile.add(codes, g, block + 64 * g, 0);
+  for (std::size_t g = 0; g < groups; ++g) tile.add(codes, g, &block);
   for (std::size_t q = 0; q < kQueries; ++q) {
     for (std::size_t v = 0; v < kVectors<kBlockRows>; ++v) {
       hn::StoreU(tile.distances(queries[q], q, 0, v, block + 64 * groups), hn::Rebind<float, D>(),
@@ -304,11 +298,11 @@ HWY_INLINE void distances_of(const BlockQuery* queries, const std::uint8_t* bloc
   }
 }
 
-void all_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t groups,
+void all_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, std::size_t groups,
                    std::size_t stride, float* out) {
   constexpr std::size_t kAtOnce = kWide * kTall >= 8 ? 8 : kWide;
   for (std::size_t b = 0; b * kBlockRows < count; ++b) {
-    const std::uint8_t* block = blocks + b * (groups + 2) * 64;
+    const std::uint8_t* block = blocks[b];
     float* to = out + b * kBlockRows;
     std::size_t q = 0;
     for (; q + kAtOnce <= n; q += kAtOnce) distances_of<kAtOnce>(queries + q, block, groups, stride, to + q * stride);
@@ -339,17 +333,17 @@ HWY_EXPORT(all_distances);
 HWY_EXPORT(find_within);
 HWY_EXPORT(block_target_name);
 
-std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
-                        BlockHit* hits, std::span<const std::uint8_t> ahead) noexcept {
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, std::size_t d, float bound, BlockHit* hits,
+                        Blocks ahead) noexcept {
   return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, block_groups(d), bound, hits, ahead);
 }
 
-void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
                  std::size_t count, std::size_t d, BlockHit* hits, std::size_t* found) noexcept {
   HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, which, blocks, count, block_groups(d), hits, found);
 }
 
-void block_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t d,
+void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, std::size_t d,
                      std::size_t stride, float* out) noexcept {
   HWY_DYNAMIC_DISPATCH(all_distances)(queries, n, blocks, count, block_groups(d), stride, out);
 }

@@ -29,26 +29,29 @@ struct BlockQuery {
   float constant;
 };
 
+/// Where blocks are, which need not lie behind one another. Each is aligned to 64 bytes.
+using Blocks = std::span<const std::uint8_t* const>;
+
 struct BlockHit {
   std::uint32_t position;  ///< counted from the first block
   float distance;
 };
 
-/// The rows within `bound` among the first `count` of the blocks at `blocks` (64-byte aligned), in order, into `hits`, which has
-/// room for `count`. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
-/// Meanwhile the bytes `ahead` are asked for, as many as are read: a short list is over before memory has answered, and more
-/// requests at once than the processor keeps would have to be waited for.
-std::size_t scan_blocks(const BlockQuery& query, const std::uint8_t* blocks, std::size_t count, std::size_t d, float bound,
-                        BlockHit* hits, std::span<const std::uint8_t> ahead = {}) noexcept;
+/// The rows within `bound` among the first `count` of `blocks`, in order, into `hits`, which has room for `count`. Returns how many.
+/// A distance is a function of query and row alone, bit for bit, on one instruction set.
+/// While a block is read, that of the same number in `ahead` (none, or as many as there are blocks) is asked for, line by line: a
+/// list may be over before memory has answered, and more requests at once than the processor keeps would have to be waited for.
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, std::size_t d, float bound, BlockHit* hits,
+                        Blocks ahead = {}) noexcept;
 
 /// The same for several queries at once, with a bound each: those whose numbers are in `which`. Hits of the i-th of them at
 /// hits + i * count, found[i] of them.
-void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const std::uint8_t* blocks,
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
                  std::size_t count, std::size_t d, BlockHit* hits, std::size_t* found) noexcept;
 
 /// The distances of n queries to the first `count` rows: n x `stride` floats, of which each row's last lanes up to the end of
 /// the last block are written too. stride >= count rounded up to whole blocks.
-void block_distances(const BlockQuery* queries, std::size_t n, const std::uint8_t* blocks, std::size_t count, std::size_t d,
+void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, std::size_t d,
                      std::size_t stride, float* out) noexcept;
 
 /// Those of the first `count` distances that are within `bound`, in order, into `hits`, which has room for `count`. Returns how

@@ -37,44 +37,31 @@ Row IvfLists::row(std::size_t list, std::size_t position) const noexcept {
 }
 
 IvfLists::Room IvfLists::make_room(Row last, std::span<const std::uint32_t> wanted, const WhileAlone& alone) {
-  // While blocks wait to change places, they are in memory twice: of about so many bytes, and one list at least.
-  constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
   std::vector<std::uint32_t> sorted(wanted.begin(), wanted.end());
   std::sort(sorted.begin(), sorted.end());
   Room room;
-  std::size_t bytes = 0, longest = 0, code_pieces = 0, row_pieces = 0;
-  for (std::size_t i = 0; i < sorted.size();) {
-    const std::size_t list = sorted[i];
-    std::size_t more = 0;
-    for (; i < sorted.size() && sorted[i] == list; ++i) ++more;
-    longest = std::max(longest, size(list) + more);
-    code_pieces += codes_.pieces_for(list, more);
-    Room::Lacking lacking{.codes = codes_.enlarged(list, more), .rows = {}, .blocks = {}};
-    if (blocks_) {
-      lacking.blocks = blocks_->enlarged(list, more);
-      if (lacking.blocks) bytes += (size(list) + more) * d_;
-    } else {
-      row_pieces += rows_->pieces_for(list, more);
-      lacking.rows = rows_->enlarged(list, more);
+  std::size_t longest = 0;
+  const auto grow = [&](PieceLists& lists, std::vector<PieceLists::Room>& longer) {
+    std::size_t pieces = 0;
+    for (std::size_t i = 0; i < sorted.size();) {
+      const std::size_t list = sorted[i];
+      std::size_t more = 0;
+      for (; i < sorted.size() && sorted[i] == list; ++i) ++more;
+      longest = std::max(longest, lists.size(list) + more);
+      pieces += lists.pieces_for(list, more);
+      if (PieceLists::Room table = lists.enlarged(list, more)) longer.push_back(std::move(table));
     }
-    if (lacking.codes || lacking.rows || lacking.blocks) room.lists_.push_back(std::move(lacking));
-    if (bytes < kBytesAtOnce) continue;
-    alone([&] { take_room(room); });
-    room.lists_.clear();
-    bytes = 0;
-  }
-  codes_.reserve(code_pieces);
-  if (rows_) rows_->reserve(row_pieces);
+    lists.reserve(pieces);
+  };
+  grow(codes_.pieces(), room.codes);
+  grow(number_pieces(), room.numbers);
   places_.reserve(std::size_t{last} + 1, longest, alone);
   return room;
 }
 
 void IvfLists::take_room(Room& room) noexcept {
-  for (Room::Lacking& lacking : room.lists_) {
-    if (lacking.codes) codes_.exchange(lacking.codes);
-    if (lacking.rows) rows_->exchange(lacking.rows);
-    if (lacking.blocks) blocks_->exchange(lacking.blocks);
-  }
+  for (PieceLists::Room& table : room.codes) codes_.pieces().exchange(table);
+  for (PieceLists::Room& table : room.numbers) number_pieces().exchange(table);
 }
 
 void IvfLists::append(Row row, std::size_t list, const std::uint8_t* code, const std::uint8_t* int8_code, std::int32_t norm) {

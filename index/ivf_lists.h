@@ -21,8 +21,8 @@ struct IndexIVF;
 namespace annulus {
 
 /// Where rows are, and their codes. FAISS's IndexIVF encodes them and reads the lists (faiss_lists.h); position i of a list is the
-/// same entry in its codes and in the int8 blocks, which have the rows' numbers too. Codes lie in pieces and never move while lists
-/// grow; blocks do: searches scan them.
+/// same entry in its codes and in the int8 blocks, which have the rows' numbers too. All lie in pieces, which
+/// never move while lists grow.
 /// Append and take_out are O(d).
 /// Thread safety: const calls from any threads at once; `make_room` beside them; other calls exclude all else.
 class IvfLists {
@@ -53,8 +53,11 @@ class IvfLists {
   }
   void prefetch_place(Row row) const noexcept { places_.prefetch(row); }
 
-  /// Larger tables and blocks of lists that have to grow.
-  class Room;
+  /// Longer tables for lists that have to grow, by what lies in them.
+  struct Room {
+    std::vector<PieceLists::Room> codes;
+    std::vector<PieceLists::Room> numbers;  ///< of rows, with or without blocks
+  };
 
   /// Memory for rows up to `last` and for one further entry in each of `lists` (as often as it is named). Once take_room() was given
   /// what is returned, and nothing else was changed before, appending them cannot throw.
@@ -76,27 +79,16 @@ class IvfLists {
   std::size_t memory_bytes() const noexcept;
 
  private:
+  PieceLists& number_pieces() noexcept { return blocks_ ? blocks_->pieces() : rows_->pieces(); }
+
   std::size_t d_;
   std::size_t nlist_;
   const Codec::Impl& codec_;  ///< VectorIndex holds the codec
   std::unique_ptr<faiss::IndexIVF> index_;
-  PieceLists codes_;
+  EntryLists codes_;
   std::optional<Int8BlockLists> blocks_;
-  std::optional<PieceLists> rows_;  ///< the numbers of the rows, if no blocks have them
+  std::optional<EntryLists> rows_;  ///< the numbers of the rows, if no blocks have them
   RowPlaces places_;
-};
-
-/// Lists that grow, each with what it lacks.
-class IvfLists::Room {
-  friend class IvfLists;
-
-  struct Lacking {
-    PieceLists::Room codes;
-    PieceLists::Room rows;
-    Int8BlockLists::Room blocks;
-    std::size_t block_bytes = 0;
-  };
-  std::vector<Lacking> lists_;
 };
 
 }  // namespace annulus

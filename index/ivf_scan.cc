@@ -18,56 +18,120 @@ using kernels::BlockHit;
 using kernels::BlockQuery;
 using kernels::kBlockRows;
 
-/// Rows that a kernel is given at a time: the bound falls only in between.
-constexpr std::size_t kRowsAtOnce = 16 * kBlockRows;
+/// Blocks, and their rows, that a kernel is given at a time: the bound falls only in between.
+constexpr std::size_t kBlocksAtOnce = 16;
+constexpr std::size_t kRowsAtOnce = kBlocksAtOnce * kBlockRows;
 
 /// Fewer queries than this have few lists in common.
 constexpr std::size_t kFewQueries = 4;
 
-/// Queries that scan a list together, between two requests for a part of the next one.
+/// Queries that scan a list together, between two requests for a part of what comes next.
 constexpr std::size_t kQueriesAtOnce = 16;
 
-/// Lists between two looks at what other shards have found.
-constexpr std::size_t kListsBetween = 128;
+/// Steps of a batch between two looks at what other shards have found.
+constexpr std::size_t kStepsBetween = 128;
 
-/// How many lists ahead headers and blocks are asked for: short lists are over before memory has answered.
-constexpr std::size_t kHeadersAhead = 12;
-constexpr std::size_t kBlocksAhead = 4;
+/// How far ahead of a scan blocks are asked for, and ahead of these the tables and headers that say where they are.
+constexpr std::size_t kBlocksAhead = 12;
+constexpr std::size_t kTablesAhead = 4;
+constexpr std::size_t kHeadersAhead = 8;
 
-/// Meanwhile `ahead` is asked for, and what is left of it at the end.
-void scan_one_list(const Int8BlockLists& lists, std::size_t list, const BlockQuery& query, CandidatePool& nearest,
-                   std::span<const std::uint8_t> ahead = {}) {
-  BlockHit hits[kRowsAtOnce];
-  const std::size_t size = lists.size(list);
-  const std::size_t bytes = kernels::block_bytes(lists.dimension());
-  const std::uint8_t* blocks = lists.blocks(list);
-  for (std::size_t begin = 0; begin < size; begin += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, size - begin);
-    const std::size_t found = kernels::scan_blocks(query, blocks, count, lists.dimension(), nearest.bound(), hits, ahead);
-    if (found != 0) nearest.take(lists, blocks, {hits, found});
-    blocks += kRowsAtOnce / kBlockRows * bytes;
-    ahead = ahead.subspan(std::min(ahead.size(), (count + kBlockRows - 1) / kBlockRows * bytes));
+/// Some blocks of a list behind one another.
+struct SomeBlocks {
+  const std::uint8_t* where[kBlocksAtOnce];
+  std::size_t count = 0;
+  std::size_t rows = 0;
+
+  SomeBlocks() = default;
+  /// Those from number `first` on; fewer at the list's end.
+  SomeBlocks(const Int8BlockLists& lists, std::size_t list, std::size_t first)
+      : count(std::min(kBlocksAtOnce, lists.blocks(list) - first)),
+        rows(std::min(kRowsAtOnce, lists.size(list) - first * kBlockRows)) {
+    for (std::size_t i = 0; i < count; ++i) where[i] = lists.block(list, first + i);
   }
-  for (std::size_t at = 0; at < ahead.size(); at += 64) prefetch_far(ahead.data() + at);
-}
+
+  kernels::Blocks blocks() const noexcept { return {where, count}; }
+};
+
+/// Goes through the blocks of a query's lists, as the scan does, some way before it.
+class BlocksAhead {
+ public:
+  BlocksAhead(const Int8BlockLists& lists, std::span<const Candidate> visited) : lists_(lists), visited_(visited) {
+    for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.pieces().prefetch_header(visited[j].id);
+    for (std::size_t j = 0; j < std::min(kTablesAhead, visited.size()); ++j) lists.pieces().prefetch_table(visited[j].id);
+    enter();
+    const std::size_t bytes = lists.pieces().piece_bytes();
+    for (std::size_t i = 0; i < kBlocksAhead; ++i) {
+      const std::uint8_t* block = next(nullptr);
+      for (std::size_t at = 0; block != nullptr && at < bytes; at += 64) prefetch_far(block + at);
+    }
+  }
+
+  /// The next block; behind the last `otherwise`.
+  const std::uint8_t* next(const std::uint8_t* otherwise) noexcept {
+    while (at_ == end_) {
+      if (list_ >= visited_.size()) return otherwise;
+      ++list_;
+      enter();
+    }
+    return lists_.block(visited_[list_].id, at_++);
+  }
+
+ private:
+  void enter() noexcept {
+    at_ = 0;
+    end_ = list_ < visited_.size() ? lists_.blocks(visited_[list_].id) : 0;
+    if (list_ + kTablesAhead < visited_.size()) lists_.pieces().prefetch_table(visited_[list_ + kTablesAhead].id);
+    if (list_ + kHeadersAhead < visited_.size()) lists_.pieces().prefetch_header(visited_[list_ + kHeadersAhead].id);
+  }
+
+  const Int8BlockLists& lists_;
+  std::span<const Candidate> visited_;
+  std::size_t list_ = 0;
+  std::size_t at_ = 0;
+  std::size_t end_ = 0;
+};
 
 void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, CandidatePool& nearest) {
   const std::span<const Candidate> visited = search.batch.lists(query);
   const BlockQuery& encoded = (*search.batch.encoded())[query];
-  for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.prefetch_header(visited[j].id);
-  for (std::size_t j = 0; j < std::min(kBlocksAhead, visited.size()); ++j) lists.prefetch_blocks(visited[j].id);
-  for (std::size_t j = 0; j < visited.size(); ++j) {
-    if (j + kHeadersAhead < visited.size()) lists.prefetch_header(visited[j + kHeadersAhead].id);
-    std::span<const std::uint8_t> ahead;
-    if (j + kBlocksAhead < visited.size()) {
-      const std::size_t later = visited[j + kBlocksAhead].id;
-      ahead = lists.short_blocks(later);
-      if (ahead.empty()) lists.prefetch_blocks(later);
+  BlocksAhead ahead(lists, visited);
+  for (const Candidate& list : visited) {
+    for (std::size_t first = 0; first < lists.blocks(list.id); first += kBlocksAtOnce) {
+      const SomeBlocks some(lists, list.id, first);
+      const std::uint8_t* later[kBlocksAtOnce];
+      for (std::size_t i = 0; i < some.count; ++i) later[i] = ahead.next(some.where[i]);
+      BlockHit hits[kRowsAtOnce];
+      const std::size_t found =
+          kernels::scan_blocks(encoded, some.blocks(), some.rows, lists.dimension(), nearest.bound(), hits, {later, some.count});
+      if (found != 0) nearest.take(lists, some.blocks(), {hits, found});
     }
-    scan_one_list(lists, visited[j].id, encoded, nearest, ahead);
-    search.work.distances += lists.size(visited[j].id);
+    search.work.distances += lists.size(list.id);
   }
 }
+
+/// Asks for some blocks bit by bit, as more at once would have to be waited for.
+class LinesAhead {
+ public:
+  LinesAhead(const Int8BlockLists& lists, kernels::Blocks blocks, std::size_t parts)
+      : blocks_(blocks), lines_(lists.pieces().piece_bytes() / 64), part_((blocks.size() * lines_ + parts - 1) / parts) {}
+
+  void ask_for_a_part() noexcept {
+    for (std::size_t i = 0; i < part_ && block_ < blocks_.size(); ++i) {
+      prefetch_far(blocks_[block_] + 64 * line_);
+      if (++line_ < lines_) continue;
+      line_ = 0;
+      ++block_;
+    }
+  }
+
+ private:
+  kernels::Blocks blocks_;
+  std::size_t lines_;
+  std::size_t part_;
+  std::size_t block_ = 0;
+  std::size_t line_ = 0;
+};
 
 /// What several queries scan lists with; memory that is reused.
 struct Together {
@@ -78,52 +142,90 @@ struct Together {
   Together() : found(kQueriesAtOnce), hits(kQueriesAtOnce * kRowsAtOnce) {}
 };
 
-/// `next` is the list that comes after: its blocks are asked for bit by bit, as more at once would have to be waited for.
-void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::size_t list, std::size_t next, Together& together,
-                   std::vector<CandidatePool>& nearest) {
-  const std::span<const std::uint32_t> all = search.batch.visitors(list);
-  const std::size_t size = lists.size(list);
-  const std::uint8_t* blocks = lists.blocks(list);
-  const std::size_t parts = (size + kRowsAtOnce - 1) / kRowsAtOnce * ((all.size() + kQueriesAtOnce - 1) / kQueriesAtOnce);
-  std::size_t part = 0;
-  if (parts == 0 && next < lists.lists()) lists.prefetch_blocks(next);
-  for (std::size_t begin = 0; begin < size; begin += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, size - begin);
-    for (std::size_t first = 0; first < all.size(); first += kQueriesAtOnce) {
-      const auto visitors = all.subspan(first, std::min(kQueriesAtOnce, all.size() - first));
-      if (next < lists.lists()) lists.prefetch_blocks(next, part++, parts);
-      kernels::scan_blocks(search.batch.encoded()->data(), together.bounds.data(), visitors, blocks, count, lists.dimension(),
-                           together.hits.data(), together.found.data());
-      for (std::size_t i = 0; i < visitors.size(); ++i) {
-        if (together.found[i] == 0) continue;
-        CandidatePool& pool = nearest[visitors[i]];
-        pool.take(lists, blocks, {together.hits.data() + i * count, together.found[i]});
-        together.bounds[visitors[i]] = pool.bound();
-      }
+/// `visitors` scan some blocks; meanwhile those that come after are asked for.
+void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::span<const std::uint32_t> all, const SomeBlocks& some,
+                   const SomeBlocks& after, Together& together, std::vector<CandidatePool>& nearest) {
+  LinesAhead ahead(lists, after.blocks(), (all.size() + kQueriesAtOnce - 1) / kQueriesAtOnce);
+  for (std::size_t first = 0; first < all.size(); first += kQueriesAtOnce) {
+    const auto visitors = all.subspan(first, std::min(kQueriesAtOnce, all.size() - first));
+    ahead.ask_for_a_part();
+    kernels::scan_blocks(search.batch.encoded()->data(), together.bounds.data(), visitors, some.blocks(), some.rows,
+                         lists.dimension(), together.hits.data(), together.found.data());
+    for (std::size_t i = 0; i < visitors.size(); ++i) {
+      if (together.found[i] == 0) continue;
+      CandidatePool& pool = nearest[visitors[i]];
+      pool.take(lists, some.blocks(), {together.hits.data() + i * some.rows, together.found[i]});
+      together.bounds[visitors[i]] = pool.bound();
     }
-    blocks += kRowsAtOnce / kBlockRows * kernels::block_bytes(lists.dimension());
   }
+  search.work.distances += some.rows * all.size();
 }
 
-/// Each query's nearest list first, alone; then list by list.
+/// The way of a batch through the lists: some blocks at a time, with the queries that visit them. First each query's nearest list,
+/// if that comes first; then list by list.
+class Way {
+ public:
+  struct Step {
+    std::span<const std::uint32_t> visitors;
+    SomeBlocks some;  ///< none: the end
+  };
+
+  Way(const Int8BlockLists& lists, const QueryBatch& batch) : lists_(lists), batch_(batch) {}
+
+  Step next() {
+    while (first_ >= lists_.blocks(list_) || visitors_.empty()) {
+      if (!next_list()) return {};
+    }
+    const Step step{visitors_, SomeBlocks(lists_, list_, first_)};
+    first_ += kBlocksAtOnce;
+    return step;
+  }
+
+ private:
+  bool next_list() {
+    first_ = 0;
+    const std::span<const std::uint32_t> nearest = batch_.by_nearest_list().subspan(searched_);
+    if (!nearest.empty()) {
+      list_ = nearest_of(nearest[0]);
+      std::size_t n = 1;
+      while (n < nearest.size() && nearest_of(nearest[n]) == list_) ++n;
+      visitors_ = nearest.first(n);
+      searched_ += n;
+      if (n < nearest.size()) lists_.pieces().prefetch_table(nearest_of(nearest[n]));
+      return true;
+    }
+    if (next_ == lists_.lists()) return false;
+    list_ = next_++;
+    visitors_ = batch_.visitors(list_);
+    if (next_ < lists_.lists()) lists_.pieces().prefetch_table(next_);
+    return true;
+  }
+
+  std::size_t nearest_of(std::uint32_t query) const noexcept { return batch_.lists(query)[0].id; }
+
+  const Int8BlockLists& lists_;
+  const QueryBatch& batch_;
+  std::size_t list_ = 0;
+  std::span<const std::uint32_t> visitors_;
+  std::size_t first_ = 0;     ///< block of the next step
+  std::size_t searched_ = 0;  ///< of by_nearest_list()
+  std::size_t next_ = 0;      ///< list, after these
+};
+
 void scan_for_all(const RowSearch& search, const Int8BlockLists& lists, std::vector<CandidatePool>& nearest) {
   thread_local std::unique_ptr<Together> idle;
   std::unique_ptr<Together> mine = idle ? std::move(idle) : std::make_unique<Together>();  // a filter may search in turn
   Together& together = *mine;
-  for (std::size_t i = 0; i < nearest.size(); ++i) {
-    const std::span<const Candidate> visited = search.batch.lists(i);
-    if (i + 1 < nearest.size() && !search.batch.lists(i + 1).empty()) lists.prefetch_blocks(search.batch.lists(i + 1)[0].id);
-    if (visited.empty()) continue;
-    scan_one_list(lists, visited[0].id, (*search.batch.encoded())[i], nearest[i]);
-    search.work.distances += lists.size(visited[0].id);
-  }
   together.bounds.resize(nearest.size());
-  for (std::size_t list = 0; list < lists.lists(); ++list) {
-    if (list % kListsBetween == 0) {  // what other shards have found meanwhile
+  Way way(lists, search.batch);
+  Way::Step step = way.next();
+  for (std::size_t steps = 0; step.some.count != 0; ++steps) {
+    if (steps % kStepsBetween == 0) {  // what other shards have found meanwhile
       for (std::size_t i = 0; i < nearest.size(); ++i) together.bounds[i] = nearest[i].bound();
     }
-    scan_together(search, lists, list, list + 1, together, nearest);
-    search.work.distances += lists.size(list) * search.batch.visitors(list).size();
+    const Way::Step after = way.next();
+    scan_together(search, lists, step.visitors, step.some, after.some, together, nearest);
+    step = after;
   }
   idle = std::move(mine);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace annulus {
 namespace {
@@ -50,50 +51,56 @@ void Pieces::give_back(std::uint32_t piece) noexcept {
   ++free_count_;
 }
 
-PieceLists::PieceLists(std::size_t lists, std::size_t entry_bytes)
-    : entry_bytes_(entry_bytes), shift_(shift_for(entry_bytes)), pieces_(entry_bytes << shift_), lists_(lists) {}
-
-std::size_t PieceLists::pieces_for(std::size_t list, std::size_t more) const noexcept {
-  return ((lists_[list].size + more + mask()) >> shift_) - lists_[list].pieces.size();
-}
-
 PieceLists::Room PieceLists::enlarged(std::size_t list, std::size_t more) const {
-  const std::vector<std::uint32_t>& pieces = lists_[list].pieces;
-  const std::size_t needed = pieces.size() + pieces_for(list, more);
+  const Header& header = headers_[list];
+  const std::size_t needed = pieces_of(header.size + more);
   Room room;
-  if (needed <= pieces.capacity()) return room;
-  room.list = list;
-  room.pieces.reserve(std::max(needed, pieces.size() + pieces.size() / 8 + 2));
-  room.pieces.assign(pieces.begin(), pieces.end());
+  if (needed <= header.capacity) return room;
+  // an eighth more, and what the allocator gives for nothing: it deals in units of 16 bytes from 32 on, of which 8 are its own
+  const std::size_t capacity = (std::max<std::size_t>({needed, header.capacity + header.capacity / 8, 3}) + 1) / 4 * 4 + 2;
+  room.list_ = list;
+  room.header_.table = std::make_unique_for_overwrite<std::uint32_t[]>(capacity);
+  room.header_.size = header.size;
+  room.header_.capacity = static_cast<std::uint32_t>(capacity);
+  std::copy_n(header.table.get(), pieces(list), room.header_.table.get());
   return room;
 }
 
-void PieceLists::append(std::size_t list, const std::uint8_t* entry) {
-  List& to = lists_[list];
-  if ((to.size & mask()) == 0) {
+void PieceLists::exchange(Room& room) noexcept {
+  Header& header = headers_[room.list_];
+  table_entries_ += room.header_.capacity;
+  table_entries_ -= header.capacity;
+  std::swap(header, room.header_);
+}
+
+std::size_t PieceLists::push(std::size_t list) {
+  Header& header = headers_[list];
+  if ((header.size & mask()) == 0) {
     pieces_.reserve(1);  // what can throw comes first
-    to.pieces.push_back(0);
-    to.pieces.back() = pieces_.take();
+    if (Room room = enlarged(list, 1)) exchange(room);
+    header.table[header.size >> shift_] = pieces_.take();
   }
-  std::copy_n(entry, entry_bytes_, pieces_[to.pieces.back()] + (to.size & mask()) * entry_bytes_);
-  ++to.size;
+  return header.size++;
 }
 
-void PieceLists::take_out(std::size_t list, std::size_t position) noexcept {
-  List& from = lists_[list];
-  const std::size_t last = --from.size;
-  if (position != last) {
-    std::copy_n(entry(list, last), entry_bytes_, pieces_[from.pieces[position >> shift_]] + (position & mask()) * entry_bytes_);
-  }
-  if ((last & mask()) != 0) return;
-  pieces_.give_back(from.pieces.back());
-  from.pieces.pop_back();
+void PieceLists::pop(std::size_t list) noexcept {
+  Header& header = headers_[list];
+  --header.size;
+  if ((header.size & mask()) == 0) pieces_.give_back(header.table[header.size >> shift_]);
 }
 
-std::size_t PieceLists::memory_bytes() const noexcept {
-  std::size_t bytes = pieces_.memory_bytes() + lists_.capacity() * sizeof(List);
-  for (const List& list : lists_) bytes += list.pieces.capacity() * sizeof(std::uint32_t);
-  return bytes;
+EntryLists::EntryLists(std::size_t lists, std::size_t entry_bytes)
+    : entry_bytes_(entry_bytes), pieces_(lists, entry_bytes << shift_for(entry_bytes), shift_for(entry_bytes)) {}
+
+void EntryLists::append(std::size_t list, const std::uint8_t* entry) {
+  const std::size_t position = pieces_.push(list);
+  std::copy_n(entry, entry_bytes_, mutable_entry(list, position));
+}
+
+void EntryLists::take_out(std::size_t list, std::size_t position) noexcept {
+  const std::size_t last = size(list) - 1;
+  if (position != last) std::copy_n(entry(list, last), entry_bytes_, mutable_entry(list, position));
+  pieces_.pop(list);
 }
 
 }  // namespace annulus

@@ -13,6 +13,9 @@
 namespace annulus {
 namespace {
 
+// Lists that a query visits, on average, from which on its nearest is searched first.
+constexpr std::size_t kManyLists = 8;
+
 void check_param(const char* name, const std::optional<int>& value) {
   if (value && *value <= 0) {
     throw Error(ErrorCode::kInvalidArgument, std::string(name) + " is " + std::to_string(*value) + ", expected a number > 0");
@@ -25,6 +28,7 @@ struct QueryBatch::Parts {
   std::vector<Candidate> lists;
   std::vector<std::size_t> starts;
   std::vector<std::size_t> counts;
+  std::vector<std::uint32_t> by_nearest;
   std::vector<std::uint32_t> visitors;
   std::vector<std::uint32_t> visitor_starts;
   EncodedQueries encoded;
@@ -87,18 +91,30 @@ QueryBatch::Parts& QueryBatch::parts_in(Memory* memory) {
 }
 
 void QueryBatch::sort_by_list(std::size_t nlist, Parts& parts) {
+  std::vector<std::uint32_t>& nearest = parts.by_nearest;
+  nearest.clear();
+  if (lists_.size() >= kManyLists * size()) {
+    for (std::size_t i = 0; i < size(); ++i) {
+      if (!lists(i).empty()) nearest.push_back(static_cast<std::uint32_t>(i));
+    }
+    std::sort(nearest.begin(), nearest.end(), [this](std::uint32_t a, std::uint32_t b) {
+      return std::pair(lists(a)[0].id, a) < std::pair(lists(b)[0].id, b);
+    });
+  }
+  const std::size_t first = nearest.empty() ? 0 : 1;
   std::vector<std::uint32_t>& starts = parts.visitor_starts;
   starts.assign(nlist + 2, 0);
   for (std::size_t i = 0; i < size(); ++i) {
-    for (std::size_t j = 1; j < lists(i).size(); ++j) ++starts[lists(i)[j].id + 2];
+    for (std::size_t j = first; j < lists(i).size(); ++j) ++starts[lists(i)[j].id + 2];
   }
   for (std::size_t list = 2; list < starts.size(); ++list) starts[list] += starts[list - 1];
   parts.visitors.resize(starts.back());
   for (std::size_t i = 0; i < size(); ++i) {
-    for (std::size_t j = 1; j < lists(i).size(); ++j) {
+    for (std::size_t j = first; j < lists(i).size(); ++j) {
       parts.visitors[starts[lists(i)[j].id + 1]++] = static_cast<std::uint32_t>(i);
     }
   }
+  by_nearest_ = nearest;
   visitors_ = parts.visitors;
   visitor_starts_ = starts;
 }

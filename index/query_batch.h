@@ -60,8 +60,11 @@ class QueryBatch {
     return starts_.empty() ? lists_ : lists_.subspan(starts_[i], starts_[i + 1] - starts_[i]);
   }
 
-  /// The queries that visit a list, unless it is the nearest of theirs: that one they search first, by itself, so that they come
-  /// to the others knowing a bound. Empty without an IVF's codec.
+  /// The queries in the order of their nearest lists, if each should search that one first, by itself, so that it comes to the
+  /// others knowing a bound. None if queries visit few lists: these cost less when nobody has to fetch them twice.
+  std::span<const std::uint32_t> by_nearest_list() const noexcept { return by_nearest_; }
+
+  /// The queries that visit a list; those not whose nearest it is, if by_nearest_list() has them. Empty without an IVF's codec.
   std::span<const std::uint32_t> visitors(std::size_t list) const noexcept {
     return visitors_.subspan(visitor_starts_[list], visitor_starts_[list + 1] - visitor_starts_[list]);
   }
@@ -82,6 +85,7 @@ class QueryBatch {
   Memory own_;  // if it was given none
   std::span<const Candidate> lists_;
   std::span<const std::size_t> starts_;
+  std::span<const std::uint32_t> by_nearest_;
   std::span<const std::uint32_t> visitors_;  // by list
   std::span<const std::uint32_t> visitor_starts_;
   const EncodedQueries* encoded_ = nullptr;

@@ -35,6 +35,8 @@ struct Codes {
   std::vector<std::int8_t> query_codes;
   std::vector<BlockQuery> forms;
   std::vector<std::uint8_t> memory;
+  std::vector<std::uint8_t*> where;          // of the blocks, the last of them first in memory
+  std::vector<const std::uint8_t*> blocks;
 
   Codes(std::size_t n, std::size_t m, std::size_t dimension, std::uint64_t seed, bool extreme = false)
       : rows(n), queries(m), d(dimension), row_codes(n * d), norms(n), query_codes(m * 4 * kernels::block_groups(d), 0) {
@@ -42,8 +44,11 @@ struct Codes {
     const std::size_t block = kernels::block_bytes(d);
     memory.resize((n + kBlockRows - 1) / kBlockRows * block + 64);
     for (std::uint8_t& byte : memory) byte = static_cast<std::uint8_t>(generator());
+    std::uint8_t* aligned = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
+    for (std::size_t b = (n + kBlockRows - 1) / kBlockRows; b-- > 0;) where.push_back(aligned + b * block);
+    blocks.assign(where.begin(), where.end());
     for (std::size_t i = 0; i < n; ++i) {
-      std::uint8_t* base = blocks() + i / kBlockRows * block;
+      std::uint8_t* base = where[i / kBlockRows];
       for (std::size_t j = 0; j < d; ++j) {
         const std::uint64_t bits = generator();
         row_codes[i * d + j] = static_cast<std::uint8_t>(extreme ? ((bits & 1) == 0 ? 255 : 1) : bits);
@@ -60,8 +65,6 @@ struct Codes {
       forms.push_back({code, q % 2 == 0 ? 0.25F : 0.0F, q % 3 == 0 ? -0.5F : 0.125F, static_cast<float>(q) * 3.5F});
     }
   }
-
-  std::uint8_t* blocks() { return memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64; }
 
   double distance(std::size_t q, std::size_t row) const {
     std::int64_t product = 0;
@@ -82,7 +85,7 @@ TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
       Codes codes(rows, 3, d, d * 1000 + rows);
       std::vector<BlockHit> hits(rows);
       for (std::size_t q = 0; q < codes.queries; ++q) {
-        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks(), rows, d, kInf, hits.data()), rows);
+        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks, rows, d, kInf, hits.data()), rows);
         for (std::size_t i = 0; i < rows; ++i) {
           ASSERT_EQ(hits[i].position, i);
           ASSERT_NEAR(hits[i].distance, codes.distance(q, i), tolerance(codes)) << d << " " << rows << " " << i;
@@ -96,13 +99,14 @@ TEST_P(BlockKernelsOnEachTarget, FindTheSameWhateverIsAskedForMeanwhile) {
   for (const std::size_t rows : {5UL, 24UL, 41UL, 150UL}) {
     Codes codes(rows, 1, 100, rows);
     std::vector<BlockHit> alone(rows), hits(rows);
-    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), rows, 100, kInf, alone.data()), rows);
-    for (const std::size_t bytes : {64UL, kernels::block_bytes(100), 40 * kernels::block_bytes(100)}) {
-      const std::vector<std::uint8_t> later(bytes);
-      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), rows, 100, kInf, hits.data(), later), rows);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, 100, kInf, alone.data()), rows);
+    const std::vector<const std::uint8_t*> same = codes.blocks;
+    const Codes others(rows, 1, 100, rows + 1);
+    for (const auto& ahead : {same, others.blocks}) {
+      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, 100, kInf, hits.data(), ahead), rows);
       for (std::size_t i = 0; i < rows; ++i) {
         ASSERT_EQ(hits[i].position, alone[i].position);
-        ASSERT_EQ(hits[i].distance, alone[i].distance) << rows << " " << bytes << " " << i;
+        ASSERT_EQ(hits[i].distance, alone[i].distance) << rows << " " << i;
       }
     }
   }
@@ -116,7 +120,7 @@ TEST_P(BlockKernelsOnEachTarget, SumExactlyWhatFitsAFloatExactly) {
     codes.forms[0].product_factor = 1;
     codes.forms[0].constant = 0;
     std::vector<BlockHit> hits(40);
-    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), 40, d, kInf, hits.data()), 40U);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, 40, d, kInf, hits.data()), 40U);
     for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ(double{hits[i].distance}, codes.distance(0, i)) << d << " " << i;
   }
 }
@@ -125,22 +129,22 @@ TEST_P(BlockKernelsOnEachTarget, DoNotOverflowAtTheLargestDimension) {
   const std::size_t d = kMaxCodedDimension;
   Codes codes(17, 1, d, 5, true);
   std::fill(codes.row_codes.begin(), codes.row_codes.end(), std::uint8_t{255});
-  for (std::size_t b = 0; b < 2; ++b) std::memset(codes.blocks() + b * kernels::block_bytes(d), 255, kernels::block_groups(d) * 64);
+  for (std::size_t b = 0; b < 2; ++b) std::memset(codes.where[b], 255, kernels::block_groups(d) * 64);
   std::vector<BlockHit> hits(17);
-  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks(), 17, d, kInf, hits.data()), 17U);
+  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, 17, d, kInf, hits.data()), 17U);
   for (std::size_t i = 0; i < 17; ++i) EXPECT_NEAR(hits[i].distance, codes.distance(0, i), 64);
 }
 
 TEST_P(BlockKernelsOnEachTarget, KeepWhatIsWithinTheBoundIncludingTheBoundItself) {
   Codes codes(150, 1, 100, 9);
   std::vector<BlockHit> all(150);
-  kernels::scan_blocks(codes.forms[0], codes.blocks(), 150, 100, kInf, all.data());
+  kernels::scan_blocks(codes.forms[0], codes.blocks, 150, 100, kInf, all.data());
   for (const std::size_t chosen : {0UL, 70UL, 149UL}) {
     std::vector<BlockHit> expected;
     std::copy_if(all.begin(), all.end(), std::back_inserter(expected),
                  [&](const BlockHit& hit) { return hit.distance <= all[chosen].distance; });
     std::vector<BlockHit> hits(150);
-    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks(), 150, 100, all[chosen].distance, hits.data()));
+    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, 150, 100, all[chosen].distance, hits.data()));
     ASSERT_EQ(hits.size(), expected.size());
     for (std::size_t i = 0; i < hits.size(); ++i) EXPECT_EQ(hits[i].position, expected[i].position);
   }
@@ -157,14 +161,14 @@ TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
         std::vector<std::size_t> found(n);
         std::vector<std::uint32_t> which(n);  // backwards
         for (std::size_t i = 0; i < n; ++i) which[i] = static_cast<std::uint32_t>(n - 1 - i);
-        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, codes.blocks(), rows, d, hits.data(), found.data());
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, codes.blocks, rows, d, hits.data(), found.data());
         const std::size_t stride = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
         std::vector<float> every(n * stride);
-        kernels::block_distances(codes.forms.data(), n, codes.blocks(), rows, d, stride, every.data());
+        kernels::block_distances(codes.forms.data(), n, codes.blocks, rows, d, stride, every.data());
         std::vector<BlockHit> alone(rows);
         for (std::size_t q = 0; q < n; ++q) {
           const std::size_t place = n - 1 - q;
-          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks(), rows, d, bounds[q], alone.data()));
+          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks, rows, d, bounds[q], alone.data()));
           for (std::size_t i = 0; i < found[place]; ++i) {
             ASSERT_EQ(hits[place * rows + i].position, alone[i].position);
             ASSERT_EQ(hits[place * rows + i].distance, alone[i].distance);

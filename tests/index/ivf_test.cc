@@ -152,29 +152,17 @@ std::size_t upsert_counted(VectorIndex& index, const Matrix& rows, Eigen::Index 
   return alone;
 }
 
-TEST(Ivf, StagesAFewRowsBesideSearches) {
+TEST(Ivf, StagesRowsBesideSearches) {
   const Matrix rows = random_matrix(4000, kD, 21);
   for (const char* factory : {"IVF16,Flat", "IVF16,SQ8"}) {
     VectorIndex index = make_index(make_spec(factory, Metric::kL2, kD), rows);
     for (Eigen::Index first = 0; first < 4000; first += 80) ASSERT_EQ(upsert_counted(index, rows, first, 80), 0U) << factory;
     EXPECT_EQ(upsert_counted(index, rows, 40, 80), 0U) << factory;  // overwrites
+    EXPECT_EQ(upsert_counted(index, rows, 0, 4000), 0U) << factory;
     EXPECT_EQ(index.size(), 4000U);
     for (Eigen::Index i = 0; i < 4000; i += 37) {
       ASSERT_EQ(search(index, rows.row(i), 1, {.nprobe = 16}).rows[0][0].id, static_cast<VectorId>(i)) << factory;
     }
-  }
-}
-
-TEST(Ivf, ExchangesBlocksOfSomeMegabytesAtATime) {
-  constexpr std::size_t kWide = 256;
-  const Matrix rows = random_matrix(40'000, kWide, 22);
-  VectorIndex index = make_index(make_spec("IVF4,Flat", Metric::kL2, kWide), rows);
-  const std::size_t alone = upsert_counted(index, rows, 0, rows.rows());
-  EXPECT_GE(alone, 2U);  // 10 MB of codes
-  EXPECT_LE(alone, 4U);  // no more than there are lists
-  EXPECT_EQ(index.size(), 40'000U);
-  for (Eigen::Index i = 0; i < rows.rows(); i += 997) {
-    ASSERT_EQ(search(index, rows.row(i), 1, {.nprobe = 4}).rows[0][0].id, static_cast<VectorId>(i));
   }
 }
 

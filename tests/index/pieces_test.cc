@@ -18,7 +18,7 @@ Entry entry_of(std::size_t bytes, std::mt19937& random) {
   return entry;
 }
 
-void expect_equal(const PieceLists& lists, const std::vector<std::vector<Entry>>& model) {
+void expect_equal(const EntryLists& lists, const std::vector<std::vector<Entry>>& model) {
   for (std::size_t list = 0; list < model.size(); ++list) {
     ASSERT_EQ(lists.size(list), model[list].size());
     for (std::size_t i = 0; i < model[list].size();) {
@@ -56,13 +56,13 @@ TEST(Pieces, AreApartAndComeBack) {
   EXPECT_EQ(pieces.take(), 1000U);
 }
 
-class PieceListsOf : public ::testing::TestWithParam<std::size_t> {};
+class EntryListsOf : public ::testing::TestWithParam<std::size_t> {};
 
-INSTANTIATE_TEST_SUITE_P(Bytes, PieceListsOf, ::testing::Values(4, 7, 100, 400, 1025, 3072), ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Bytes, EntryListsOf, ::testing::Values(4, 7, 100, 400, 1025, 3072), ::testing::PrintToStringParamName());
 
-TEST_P(PieceListsOf, AreWhatAVectorOfEntriesIs) {
+TEST_P(EntryListsOf, AreWhatAVectorOfEntriesIs) {
   std::mt19937 random(static_cast<std::uint32_t>(GetParam()));
-  PieceLists lists(3, GetParam());
+  EntryLists lists(3, GetParam());
   std::vector<std::vector<Entry>> model(3);
   for (int step = 0; step < 3000; ++step) {
     const std::size_t list = random() % 3;
@@ -81,29 +81,29 @@ TEST_P(PieceListsOf, AreWhatAVectorOfEntriesIs) {
   expect_equal(lists, model);
 }
 
-TEST_P(PieceListsOf, StayWhereTheyAreWhileTheyGrow) {
+TEST_P(EntryListsOf, StayWhereTheyAreWhileTheyGrow) {
   std::mt19937 random(1);
-  PieceLists lists(2, GetParam());
+  EntryLists lists(2, GetParam());
   std::vector<const std::uint8_t*> where;
   for (std::size_t size = 0; size < 1500;) {
     const std::size_t more = 1 + random() % 40;
-    lists.reserve(lists.pieces_for(1, more));
-    PieceLists::Room room = lists.enlarged(1, more);
-    if (room) lists.exchange(room);
+    lists.pieces().reserve(lists.pieces().pieces_for(1, more));
+    PieceLists::Room room = lists.pieces().enlarged(1, more);
+    if (room) lists.pieces().exchange(room);
     for (std::size_t i = 0; i < where.size(); ++i) ASSERT_EQ(lists.entry(1, i), where[i]);
     for (std::size_t i = 0; i < more; ++i, ++size) {
       lists.append(1, entry_of(GetParam(), random).data());
       where.push_back(lists.entry(1, size));
     }
-    ASSERT_FALSE(lists.enlarged(1, 0));
-    ASSERT_EQ(lists.pieces_for(1, 0), 0U);
+    ASSERT_FALSE(lists.pieces().enlarged(1, 0));
+    ASSERT_EQ(lists.pieces().pieces_for(1, 0), 0U);
   }
 }
 
-TEST_P(PieceListsOf, HaveLittleThatIsEmptyAndReuseWhatOthersHad) {
+TEST_P(EntryListsOf, HaveLittleThatIsEmptyAndReuseWhatOthersHad) {
   constexpr std::size_t kLists = 50;
   std::mt19937 random(2);
-  PieceLists lists(kLists, GetParam());
+  EntryLists lists(kLists, GetParam());
   const std::size_t empty = lists.memory_bytes();
   std::size_t entries = 0;
   for (std::size_t list = 0; list < kLists; ++list) {
