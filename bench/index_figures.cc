@@ -232,7 +232,7 @@ std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf) {
     double content = static_cast<double>(d * sizeof(float) + sizeof(std::uint64_t));
     const std::size_t norm = data.metric == Metric::kL2 ? 4 : 0;
     if (factory == "HNSW16") content += static_cast<double>((d + 63) / 64 * 64 + norm) + 32 * 4 + 16 * 4 / 15.0 + 8 + 4;
-    if (factory == ivf) content += static_cast<double>((d + 3) / 4 * 4 + 4);
+    if (factory == ivf) content += static_cast<double>((d + 3) / 4 * 4 + norm);
     const double overhead = static_cast<double>(growth) / n - content;
     const double truth = static_cast<double>(counted) / static_cast<double>(growth);
     rows.push_back({{"figure", "memory"},

@@ -44,7 +44,7 @@ CoarseBlocks::CoarseBlocks(Metric metric, std::span<const float> centroids, std:
       d_(d),
       count_(centroids.size() / d),
       scale_(Int8Scale::learn(metric, centroids.data(), count_, d)),
-      blocks_(1, d) {
+      blocks_(1, d, metric == Metric::kL2) {
   std::vector<std::uint8_t> code(d);
   for (std::size_t i = 0; i < count_; ++i) {
     const std::int32_t norm = scale_.encode_row(centroids.data() + i * d, code.data());
@@ -75,7 +75,7 @@ void CoarseBlocks::nearest_of_some(const MatrixView& queries, std::size_t first,
   const std::size_t stride = (count_ + kernels::kBlockRows - 1) / kernels::kBlockRows * kernels::kBlockRows;
   std::vector<float>& rough = scratch->distances;
   rough.resize(n * stride);
-  kernels::block_distances(encoded->data(), n, where_, count_, d_, stride, rough.data());
+  kernels::block_distances(encoded->data(), n, where_, count_, blocks_.layout(), stride, rough.data());
   std::vector<std::uint64_t>& keys = scratch->keys;
   for (std::size_t i = 0; i < n; ++i) {
     const float* of_query = rough.data() + i * stride;

@@ -146,7 +146,7 @@ struct Tile {
     }
   }
 
-  /// The distances of vector v of block b, whose norms are at `norms`.
+  /// The distances of vector v of block b, whose norms are at `norms`, or other finite numbers where the query's factor is 0.
   HWY_INLINE Floats<D> distances(const BlockQuery& query, std::size_t q, std::size_t b, std::size_t v,
                                  const std::uint8_t* norms) const {
     const hn::Rebind<float, D> floats;
@@ -164,7 +164,7 @@ struct Scan {
   std::span<const std::uint32_t> which;  // of the queries
   Blocks blocks;
   std::size_t count;
-  std::size_t groups;
+  BlockLayout layout;
   BlockHit* hits;
   std::size_t* found;
   Blocks ahead = {};  // that are asked for meanwhile
@@ -196,7 +196,7 @@ HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const S
     const std::size_t q = first_query + i;
     const BlockQuery& query = scan.queries[scan.which[q]];
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      const std::uint8_t* norms = scan.blocks[first_block + b] + 64 * scan.groups;
+      const std::uint8_t* norms = scan.blocks[first_block + b] + 64 * scan.layout.groups;
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
         collect(Lanes<kRows>(), tile.distances(query, i, b, v, norms), scan.bounds[scan.which[q]],
                 (first_block + b) * kBlockRows + v * kLanes<kRows>, scan.count, scan.hits + q * scan.count, scan.found[q]);
@@ -222,10 +222,9 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
   [[maybe_unused]] const std::uint8_t* ahead[kFetched + 1];
   for (std::size_t b = 0; b < kFetched; ++b) {
     ahead[b] = scan.ahead[first_block + b];
-    hwy::Prefetch(ahead[b] + 64 * scan.groups);
-    hwy::Prefetch(ahead[b] + 64 * (scan.groups + 1));
+    for (std::size_t line = scan.layout.groups; line < scan.layout.lines(); ++line) hwy::Prefetch(ahead[b] + 64 * line);
   }
-  for (std::size_t g = 0; g < scan.groups; ++g) {
+  for (std::size_t g = 0; g < scan.layout.groups; ++g) {
     for (std::size_t b = 0; b < kFetched; ++b) hwy::Prefetch(ahead[b] + 64 * g);
     whole.add(codes, g, blocks);
     half.add(codes, g, blocks + kBlocks);
@@ -262,11 +261,11 @@ HWY_INLINE void scan_all(const Scan& scan) {
   scan_last<kMost, kAhead>(scan, b, whole - b, half);
 }
 
-std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::size_t count, std::size_t groups, float bound, BlockHit* hits,
+std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound, BlockHit* hits,
                      Blocks ahead) {
   std::size_t found = 0;
   constexpr std::uint32_t kItself = 0;
-  const Scan scan{&query, &bound, {&kItself, 1}, blocks, count, groups, hits, &found, ahead};
+  const Scan scan{&query, &bound, {&kItself, 1}, blocks, count, layout, hits, &found, ahead};
   if (ahead.empty()) {
     scan_all<kTallForOne, false>(scan);
   } else {
@@ -276,9 +275,9 @@ std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::size_t count, 
 }
 
 void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks, std::size_t count,
-               std::size_t groups, BlockHit* hits, std::size_t* found) {
+               BlockLayout layout, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, which.size(), std::size_t{0});
-  scan_all<kTall, false>({queries, bounds, which, blocks, count, groups, hits, found});
+  scan_all<kTall, false>({queries, bounds, which, blocks, count, layout, hits, found});
 }
 
 template <std::size_t kQueries>
@@ -298,15 +297,15 @@ HWY_INLINE void distances_of(const BlockQuery* queries, const std::uint8_t* bloc
   }
 }
 
-void all_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, std::size_t groups,
+void all_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, BlockLayout layout,
                    std::size_t stride, float* out) {
   constexpr std::size_t kAtOnce = kWide * kTall >= 8 ? 8 : kWide;
   for (std::size_t b = 0; b * kBlockRows < count; ++b) {
     const std::uint8_t* block = blocks[b];
     float* to = out + b * kBlockRows;
     std::size_t q = 0;
-    for (; q + kAtOnce <= n; q += kAtOnce) distances_of<kAtOnce>(queries + q, block, groups, stride, to + q * stride);
-    for (; q < n; ++q) distances_of<1>(queries + q, block, groups, stride, to + q * stride);
+    for (; q + kAtOnce <= n; q += kAtOnce) distances_of<kAtOnce>(queries + q, block, layout.groups, stride, to + q * stride);
+    for (; q < n; ++q) distances_of<1>(queries + q, block, layout.groups, stride, to + q * stride);
   }
 }
 
@@ -333,19 +332,19 @@ HWY_EXPORT(all_distances);
 HWY_EXPORT(find_within);
 HWY_EXPORT(block_target_name);
 
-std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, std::size_t d, float bound, BlockHit* hits,
-                        Blocks ahead) noexcept {
-  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, block_groups(d), bound, hits, ahead);
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound,
+                        BlockHit* hits, Blocks ahead) noexcept {
+  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, layout, bound, hits, ahead);
 }
 
 void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
-                 std::size_t count, std::size_t d, BlockHit* hits, std::size_t* found) noexcept {
-  HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, which, blocks, count, block_groups(d), hits, found);
+                 std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept {
+  HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, which, blocks, count, layout, hits, found);
 }
 
-void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, std::size_t d,
+void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, BlockLayout layout,
                      std::size_t stride, float* out) noexcept {
-  HWY_DYNAMIC_DISPATCH(all_distances)(queries, n, blocks, count, block_groups(d), stride, out);
+  HWY_DYNAMIC_DISPATCH(all_distances)(queries, n, blocks, count, layout, stride, out);
 }
 
 std::size_t within(const float* distances, std::size_t count, float bound, BlockHit* hits) noexcept {

@@ -13,9 +13,17 @@ inline constexpr std::size_t kBlockRows = 16;
 /// Dimensions of d in groups of 4, the last one padded with bytes that count for nothing.
 constexpr std::size_t block_groups(std::size_t d) noexcept { return (d + 3) / 4; }
 
-/// A block: for each group 4 bytes of each row (row r's byte of dimension 4 g + u at 64 g + 4 r + u), then the rows' norms
-/// (16 x i32), then what the scan passes over (16 x u32: the rows' numbers).
-constexpr std::size_t block_bytes(std::size_t d) noexcept { return (block_groups(d) + 2) * 64; }
+/// What a block holds: for each group 4 bytes of each row (row r's byte of dimension 4 g + u at 64 g + 4 r + u), then, where
+/// distances need them, the rows' norms (16 x i32), then what the scan passes over (16 x u32: the rows' numbers).
+struct BlockLayout {
+  std::size_t groups;
+  bool norms;
+
+  BlockLayout(std::size_t d, bool has_norms = true) noexcept : groups(block_groups(d)), norms(has_norms) {}
+
+  std::size_t lines() const noexcept { return groups + (norms ? 2 : 1); }
+  std::size_t bytes() const noexcept { return lines() * 64; }
+};
 
 /// Bytes of a query's code go from -64 to 64: two products with bytes of rows fit 16 bits, which saves instruction sets that have no sum
 /// of four a third of their work. What it costs is a step of the query twice as wide, and nothing of the rows.
@@ -23,8 +31,8 @@ inline constexpr int kQuerySteps = 64;
 
 /// A query, encoded: distance = norm_factor * norm + (product_factor * product + constant).
 struct BlockQuery {
-  const std::int8_t* code;  ///< 4 * block_groups(d) signed bytes, 0 behind d
-  float norm_factor;        ///< if 0, norms count for nothing
+  const std::int8_t* code;  ///< 4 * groups signed bytes, 0 behind d
+  float norm_factor;        ///< if 0, norms count for nothing; without them it must be
   float product_factor;
   float constant;
 };
@@ -41,17 +49,17 @@ struct BlockHit {
 /// A distance is a function of query and row alone, bit for bit, on one instruction set.
 /// While a block is read, that of the same number in `ahead` (none, or as many as there are blocks) is asked for, line by line: a
 /// list may be over before memory has answered, and more requests at once than the processor keeps would have to be waited for.
-std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, std::size_t d, float bound, BlockHit* hits,
-                        Blocks ahead = {}) noexcept;
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound,
+                        BlockHit* hits, Blocks ahead = {}) noexcept;
 
 /// The same for several queries at once, with a bound each: those whose numbers are in `which`. Hits of the i-th of them at
 /// hits + i * count, found[i] of them.
 void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
-                 std::size_t count, std::size_t d, BlockHit* hits, std::size_t* found) noexcept;
+                 std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept;
 
 /// The distances of n queries to the first `count` rows: n x `stride` floats, of which each row's last lanes up to the end of
 /// the last block are written too. stride >= count rounded up to whole blocks.
-void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, std::size_t d,
+void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, BlockLayout layout,
                      std::size_t stride, float* out) noexcept;
 
 /// Those of the first `count` distances that are within `bound`, in order, into `hits`, which has room for `count`. Returns how

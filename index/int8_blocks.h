@@ -11,16 +11,18 @@
 
 namespace annulus {
 
-/// Growable lists of (code, norm, row number). Positions in a list are 0 to size - 1. A block is a piece: it stays where it is.
+/// Growable lists of (code, norm, row number); without norms, these count for nothing and are read as 0. Positions in a list are 0 to size - 1. A block is a piece: it stays where it is.
 /// Append, overwrite and take_out are O(d).
 /// Thread safety: as PieceLists.
 class Int8BlockLists {
  public:
-  Int8BlockLists(std::size_t lists, std::size_t d) : d_(d), pieces_(lists, kernels::block_bytes(d), kShift) {}
+  Int8BlockLists(std::size_t lists, std::size_t d, bool norms)
+      : d_(d), layout_(d, norms), pieces_(lists, layout_.bytes(), kShift) {}
 
   std::size_t lists() const noexcept { return pieces_.lists(); }
   std::size_t size(std::size_t list) const noexcept { return pieces_.size(list); }
   std::size_t dimension() const noexcept { return d_; }
+  const kernels::BlockLayout& layout() const noexcept { return layout_; }
 
   std::size_t blocks(std::size_t list) const noexcept { return pieces_.pieces(list); }
   const std::uint8_t* block(std::size_t list, std::size_t number) const noexcept { return pieces_.piece(list, number); }
@@ -57,10 +59,11 @@ class Int8BlockLists {
   static_assert(kernels::kBlockRows == 1U << kShift);
 
   /// Where a block's norms and rows begin; group g of its codes is at 64 g.
-  std::size_t norms() const noexcept { return kernels::block_groups(d_) * 64; }
-  std::size_t rows() const noexcept { return norms() + 64; }
+  std::size_t norms() const noexcept { return layout_.groups * 64; }
+  std::size_t rows() const noexcept { return layout_.bytes() - 64; }
 
   std::size_t d_;
+  kernels::BlockLayout layout_;
   PieceLists pieces_;
 };
 

@@ -21,7 +21,7 @@ IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec:
   copy_coding(codec.ivf(), *index_);
   index_->replace_invlists(std::make_unique<FaissLists>(nlist_, code_bytes(), *this).release(), true);
   if (codec.row_scale && spec.search_codes == SearchCodes::kInt8) {
-    blocks_.emplace(nlist_, d_);
+    blocks_.emplace(nlist_, d_, spec.metric == Metric::kL2);
   } else {
     rows_.emplace(nlist_, sizeof(Row));
   }

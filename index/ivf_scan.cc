@@ -103,7 +103,7 @@ void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::siz
       for (std::size_t i = 0; i < some.count; ++i) later[i] = ahead.next(some.where[i]);
       BlockHit hits[kRowsAtOnce];
       const std::size_t found =
-          kernels::scan_blocks(encoded, some.blocks(), some.rows, lists.dimension(), nearest.bound(), hits, {later, some.count});
+          kernels::scan_blocks(encoded, some.blocks(), some.rows, lists.layout(), nearest.bound(), hits, {later, some.count});
       if (found != 0) nearest.take(lists, some.blocks(), {hits, found});
     }
     search.work.distances += lists.size(list.id);
@@ -114,7 +114,7 @@ void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::siz
 class LinesAhead {
  public:
   LinesAhead(const Int8BlockLists& lists, kernels::Blocks blocks, std::size_t parts)
-      : blocks_(blocks), lines_(lists.pieces().piece_bytes() / 64), part_((blocks.size() * lines_ + parts - 1) / parts) {}
+      : blocks_(blocks), lines_(lists.layout().lines()), part_((blocks.size() * lines_ + parts - 1) / parts) {}
 
   void ask_for_a_part() noexcept {
     for (std::size_t i = 0; i < part_ && block_ < blocks_.size(); ++i) {
@@ -150,7 +150,7 @@ void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::sp
     const auto visitors = all.subspan(first, std::min(kQueriesAtOnce, all.size() - first));
     ahead.ask_for_a_part();
     kernels::scan_blocks(search.batch.encoded()->data(), together.bounds.data(), visitors, some.blocks(), some.rows,
-                         lists.dimension(), together.hits.data(), together.found.data());
+                         lists.layout(), together.hits.data(), together.found.data());
     for (std::size_t i = 0; i < visitors.size(); ++i) {
       if (together.found[i] == 0) continue;
       CandidatePool& pool = nearest[visitors[i]];

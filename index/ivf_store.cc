@@ -97,13 +97,11 @@ class IvfStore final : public RowStore {
                     staged_.int8_codes.data() + (lists_.blocks() != nullptr ? i * spec_.dimension : 0),
                     lists_.blocks() != nullptr ? staged_.norms[i] : 0);
     }
-    if (staged_.next == staged_.lists.size()) staged_.room = {};
+    if (staged_.next == staged_.lists.size()) forget_staged();
   }
 
   void abandon() noexcept override {
-    staged_.lists.clear();
-    staged_.room = {};
-    staged_.next = 0;
+    forget_staged();
   }
 
   void remove(Row row) override { lists_.take_out(row); }
@@ -171,6 +169,17 @@ class IvfStore final : public RowStore {
     IvfLists::Room room;
     std::size_t next = 0;  ///< the row that is committed next
   };
+
+  /// The memory stays for the next write, unless it is much.
+  void forget_staged() noexcept {
+    constexpr std::size_t kKept = std::size_t{64} << 10;
+    staged_.lists.clear();
+    staged_.room = {};
+    staged_.next = 0;
+    if (staged_bytes_ <= kKept) return;
+    staged_ = {};
+    staged_bytes_ = 0;
+  }
 
   /// From lists and codes: int8 codes, and room.
   void finish_staging(std::span<const Row> rows, const WhileAlone& alone) {

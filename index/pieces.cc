@@ -9,7 +9,7 @@ namespace annulus {
 namespace {
 
 // Half of it is what a list has for nothing; the less it is, the longer are the tables.
-constexpr std::size_t kPieceBytes = 2048;
+constexpr std::size_t kPieceBytes = 1024;
 constexpr std::size_t kMostEntries = 64;
 
 unsigned shift_for(std::size_t entry_bytes) noexcept {

@@ -128,7 +128,7 @@ class PieceLists::Room {
   Header header_;
 };
 
-/// Lists of plain entries of one size, behind one another in pieces of about 2 KiB.
+/// Lists of plain entries of one size, behind one another in pieces of about 1 KiB.
 /// Thread safety: as PieceLists.
 class EntryLists {
  public:

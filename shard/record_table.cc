@@ -22,7 +22,7 @@ Slot RecordTable::insert(Token token, KeyView key) {
   const KeyRef ref = keys_.store(key);
   if (fresh) records_.push_back({});
   const Packed before = records_[slot];
-  records_[slot] = {.clock = 0, .vector_hash = 0, .writer = 0, .key = ref & kFreeKey, .deleted = 0};
+  records_[slot] = {.clock = 0, .vector_hash = 0, .writer = 0, .key = ref};
   try {
     order_.insert(Entry{upper_half(token), slot});
   } catch (...) {
@@ -49,7 +49,7 @@ std::vector<Slot> RecordTable::upcoming(std::size_t count) const {
 void RecordTable::remove(Slot slot) {
   order_.erase(Entry{upper_half(token(slot)), slot});
   keys_.release(records_[slot].key);
-  records_[slot] = {.clock = 0, .vector_hash = free_, .writer = 0, .key = kFreeKey, .deleted = 0};
+  records_[slot] = {.clock = 0, .vector_hash = free_, .writer = 0, .key = kFreeKey};
   free_ = slot;
 }
 
@@ -58,7 +58,7 @@ void RecordTable::set(Slot slot, const Version& version, std::uint64_t vector_ha
   record.clock = version.clock;
   record.writer = version.writer;
   record.vector_hash = vector_hash;
-  record.deleted = deleted ? 1 : 0;
+  keys_.mark(record.key, deleted);
 }
 
 RecordTable::Record RecordTable::operator[](Slot slot) const noexcept {
@@ -66,7 +66,7 @@ RecordTable::Record RecordTable::operator[](Slot slot) const noexcept {
   return {.key = keys_[record.key],
           .version = {record.clock, record.writer},
           .vector_hash = record.vector_hash,
-          .deleted = record.deleted != 0};
+          .deleted = keys_.marked(record.key)};
 }
 
 std::size_t RecordTable::memory_bytes() const noexcept {

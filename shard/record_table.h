@@ -25,7 +25,7 @@ using Slot = std::uint32_t;
 /// room. Not thread-safe.
 ///
 /// Memory: 24 bytes a record, some 8.5 of the order (the upper half of the token, and the slot; the rest is in the key), and the
-/// key's bytes with 2 for its length, rounded up to 4.
+/// key's bytes with 1 for its length (3 from 127 bytes on).
 class RecordTable {
  public:
   /// A copy of a record; its key is the table's, valid until the record is removed.
@@ -44,7 +44,7 @@ class RecordTable {
 
   Slot find(Token token, KeyView key) const;
   /// Adds a record that is not there yet, with version 0; `token` is the key's. Throws Error(kResourceExhausted) beyond 2^32 - 2
-  /// records or 8 GiB of keys. If it throws, nothing has changed.
+  /// records or 4 GiB of keys. If it throws, nothing has changed.
   Slot insert(Token token, KeyView key);
   void remove(Slot slot);
   /// Changes all of a record but its key.
@@ -97,11 +97,10 @@ class RecordTable {
     std::uint64_t clock;
     std::uint64_t vector_hash;  // of a free slot: the next one to be reused
     std::uint32_t writer;
-    KeyRef key : 31;
-    std::uint32_t deleted : 1;
+    KeyRef key;  // marked, if the record is deleted
   };
   static_assert(sizeof(Packed) == 24);
-  static constexpr KeyRef kFreeKey = (KeyRef{1} << 31) - 1;
+  static constexpr KeyRef kFreeKey = static_cast<KeyRef>(-1);
 
   struct Entry {
     std::uint32_t token_above;  // the upper half

@@ -41,7 +41,7 @@ struct Codes {
   Codes(std::size_t n, std::size_t m, std::size_t dimension, std::uint64_t seed, bool extreme = false)
       : rows(n), queries(m), d(dimension), row_codes(n * d), norms(n), query_codes(m * 4 * kernels::block_groups(d), 0) {
     std::mt19937_64 generator(seed);
-    const std::size_t block = kernels::block_bytes(d);
+    const std::size_t block = kernels::BlockLayout(d).bytes();
     memory.resize((n + kBlockRows - 1) / kBlockRows * block + 64);
     for (std::uint8_t& byte : memory) byte = static_cast<std::uint8_t>(generator());
     std::uint8_t* aligned = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
@@ -109,6 +109,31 @@ TEST_P(BlockKernelsOnEachTarget, FindTheSameWhateverIsAskedForMeanwhile) {
         ASSERT_EQ(hits[i].distance, alone[i].distance) << rows << " " << i;
       }
     }
+  }
+}
+
+TEST_P(BlockKernelsOnEachTarget, NeedNoNormsWhereTheyCountForNothing) {
+  for (const std::size_t rows : {9UL, 33UL, 100UL}) {
+    Codes codes(rows, 2, 99, rows);
+    for (BlockQuery& form : codes.forms) form.norm_factor = 0;
+    const kernels::BlockLayout layout(99, false);
+    std::vector<std::uint8_t> memory(codes.blocks.size() * layout.bytes() + 64, 255);  // of any row numbers
+    std::uint8_t* aligned = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
+    std::vector<const std::uint8_t*> blocks;
+    for (std::size_t b = 0; b < codes.blocks.size(); ++b) {
+      blocks.push_back(aligned + b * layout.bytes());
+      std::memcpy(aligned + b * layout.bytes(), codes.blocks[b], layout.groups * 64);
+    }
+    std::vector<BlockHit> with(rows), without(rows);
+    for (const BlockQuery& form : codes.forms) {
+      ASSERT_EQ(kernels::scan_blocks(form, codes.blocks, rows, 99, kInf, with.data()), rows);
+      ASSERT_EQ(kernels::scan_blocks(form, blocks, rows, layout, kInf, without.data(), blocks), rows);
+      for (std::size_t i = 0; i < rows; ++i) ASSERT_EQ(without[i].distance, with[i].distance) << i;
+    }
+    const std::size_t stride = blocks.size() * kBlockRows;
+    std::vector<float> every(2 * stride);
+    kernels::block_distances(codes.forms.data(), 2, blocks, rows, layout, stride, every.data());
+    for (std::size_t i = 0; i < rows; ++i) ASSERT_EQ(every[stride + i], with[i].distance) << i;
   }
 }
 

@@ -30,7 +30,7 @@ TEST(Int8BlockLists, AreWhatAVectorOfEntriesIs) {
   for (const std::size_t d : {1UL, 6UL, 32UL}) {
     SCOPED_TRACE(d);
     std::mt19937 generator(static_cast<std::uint32_t>(d));
-    Int8BlockLists lists(3, d);
+    Int8BlockLists lists(3, d, true);
     std::vector<std::vector<Entry>> model(3);
     for (Row row = 0; row < 2000; ++row) {
       const std::size_t list = generator() % 3;
@@ -58,7 +58,7 @@ TEST(Int8BlockLists, AreWhatAVectorOfEntriesIs) {
 }
 
 TEST(Int8BlockLists, AreScannedWhereTheyLie) {
-  Int8BlockLists lists(1, 8);
+  Int8BlockLists lists(1, 8, true);
   const std::vector<std::int8_t> query(8, 1);
   for (Row row = 0; row < 40; ++row)
     lists.append(0, std::vector<std::uint8_t>(8, static_cast<std::uint8_t>(row)).data(), 0, 100 + row);
@@ -75,7 +75,7 @@ TEST(Int8BlockLists, AreScannedWhereTheyLie) {
 }
 
 TEST(Int8BlockLists, StayWhereTheyAreWhileTheyGrow) {
-  Int8BlockLists lists(2, 4);
+  Int8BlockLists lists(2, 4, true);
   const std::vector<std::uint8_t> code = {1, 2, 3, 4};
   for (Row row = 0; row < 16; ++row) lists.append(1, code.data(), 5, row);
   const std::uint8_t* before = lists.block(1, 0);
@@ -90,13 +90,27 @@ TEST(Int8BlockLists, StayWhereTheyAreWhileTheyGrow) {
   for (Row row = 0; row < 516; ++row) EXPECT_EQ(lists.row(1, row), row);
 }
 
+TEST(Int8BlockLists, TakeALineLessABlockWithoutNorms) {
+  Int8BlockLists lists(1, 6, false);
+  const std::vector<std::uint8_t> code = {1, 2, 3, 4, 5, 6};
+  for (Row row = 0; row < 30; ++row) lists.append(0, code.data(), 7, 1000 + row);
+  lists.take_out(0, 3);
+  std::vector<std::uint8_t> read(6);
+  for (std::size_t i = 0; i < 29; ++i) {
+    EXPECT_EQ(lists.read(0, i, read.data()), 0);
+    EXPECT_EQ(read, code);
+    EXPECT_EQ(lists.row(0, i), i == 3 ? 1029U : 1000 + i);
+  }
+  EXPECT_EQ(lists.layout().bytes(), 3 * 64U);
+}
+
 TEST(Int8BlockLists, CountTheirMemory) {
-  Int8BlockLists lists(10, 100);
+  Int8BlockLists lists(10, 100, true);
   const std::size_t empty = lists.memory_bytes();
   EXPECT_EQ(empty, 160U);
   const std::vector<std::uint8_t> code(100, 7);
   for (Row row = 0; row < 16; ++row) lists.append(3, code.data(), 0, row);
-  EXPECT_EQ(lists.memory_bytes(), empty + kernels::block_bytes(100) + 24);  // a block, and a table for 6
+  EXPECT_EQ(lists.memory_bytes(), empty + kernels::BlockLayout(100).bytes() + 24);  // a block, and a table for 6
 }
 
 }  // namespace

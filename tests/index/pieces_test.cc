@@ -112,14 +112,14 @@ TEST_P(EntryListsOf, HaveLittleThatIsEmptyAndReuseWhatOthersHad) {
   const std::size_t full = lists.memory_bytes();
   EXPECT_GE(full, empty + entries * GetParam());
   // a piece that is not full, and a table that doubles where nothing was reserved
-  EXPECT_LE(full, empty + entries * GetParam() + kLists * (2048 + 64) + entries * 8);
+  EXPECT_LE(full, empty + entries * GetParam() + kLists * (1024 + 64) + entries * 5);
   for (std::size_t list = kLists / 2; list < kLists; ++list) {
     while (lists.size(list) != 0) lists.take_out(list, 0);
   }
   for (std::size_t list = 0; list < kLists / 2; ++list) {
     for (std::size_t i = 0; i < 10 * list; ++i) lists.append(list, entry_of(GetParam(), random).data());
   }
-  EXPECT_LE(lists.memory_bytes(), full + entries * 8);
+  EXPECT_LE(lists.memory_bytes(), full + entries * 5);
 }
 
 }  // namespace
