@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -37,10 +36,8 @@ class AlignedBuffer {
   /// Of which the first `soon` are written before long. Throws std::bad_alloc.
   AlignedBuffer(std::size_t size, std::size_t soon) : size_(size) {
     if (size == 0) return;
-    constexpr std::size_t kLine = 64;
     const std::size_t bytes = (size * sizeof(T) + kLine - 1) / kLine * kLine;
-    data_.reset(static_cast<T*>(std::aligned_alloc(kLine, bytes)));
-    if (data_ == nullptr) throw std::bad_alloc();
+    data_.reset(static_cast<T*>(::operator new (bytes, std::align_val_t{kLine})));
     give_back_pages(data_.get(), bytes);
     advise_huge_pages(data_.get(), 0, soon * sizeof(T));
   }
@@ -56,8 +53,10 @@ class AlignedBuffer {
   std::size_t size() const noexcept { return size_; }
 
  private:
+  static constexpr std::size_t kLine = 64;
+
   struct Free {
-    void operator()(T* data) const noexcept { std::free(data); }
+    void operator()(T* data) const noexcept { ::operator delete (data, std::align_val_t{kLine}); }
   };
   std::unique_ptr<T[], Free> data_;
   std::size_t size_ = 0;

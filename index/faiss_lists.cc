@@ -4,11 +4,13 @@
 #include <faiss/impl/io.h>
 #include <faiss/invlists/InvertedListsIOHook.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <string_view>
 #include <typeinfo>
+#include <vector>
 
 #include "index/ivf_lists.h"
 
@@ -24,12 +26,7 @@ class Writer final : public faiss::InvertedListsIOHook {
     put_mark("ilar", *out);
     put(&lists->nlist, 1, *out);
     put(&lists->code_size, 1, *out);
-    put_mark("full", *out);  // the size of each list
-    put(&lists->nlist, 1, *out);
-    for (std::size_t list = 0; list < lists->nlist; ++list) {
-      const std::size_t size = lists->list_size(list);
-      put(&size, 1, *out);
-    }
+    put_sizes(*lists, *out);
     for (std::size_t list = 0; list < lists->nlist; ++list) {
       const std::size_t size = lists->list_size(list);
       if (size == 0) continue;
@@ -41,6 +38,22 @@ class Writer final : public faiss::InvertedListsIOHook {
   faiss::InvertedLists* read(faiss::IOReader*, int) const override { FAISS_THROW_MSG("lists are written as ArrayInvertedLists"); }
 
  private:
+  /// Of all lists; or, where half of them or more are empty, those of the others, each behind its number.
+  static void put_sizes(const faiss::InvertedLists& lists, faiss::IOWriter& out) {
+    std::vector<std::size_t> all, some;
+    for (std::size_t list = 0; list < lists.nlist; ++list) {
+      const std::size_t size = lists.list_size(list);
+      all.push_back(size);
+      if (size != 0) some.insert(some.end(), {list, size});
+    }
+    const bool full = some.size() / 2 > lists.nlist / 2;
+    put_mark(full ? "full" : "sprs", out);
+    const std::vector<std::size_t>& sizes = full ? all : some;
+    const std::size_t count = sizes.size();
+    put(&count, 1, out);
+    put(sizes.data(), count, out);
+  }
+
   template <class T>
   static void put(const T* data, std::size_t count, faiss::IOWriter& out) {
     FAISS_THROW_IF_NOT_MSG(out(data, sizeof(T), count) == count, "the lists could not be written");
@@ -51,7 +64,7 @@ class Writer final : public faiss::InvertedListsIOHook {
 }  // namespace
 
 FaissLists::FaissLists(std::size_t count, std::size_t code_bytes, const IvfLists& lists)
-    : InvertedLists(count, code_bytes), lists_(lists) {
+    : ReadOnlyInvertedLists(count, code_bytes), lists_(lists) {
   static std::once_flag registered;
   std::call_once(registered, [] { faiss::InvertedListsIOHook::add_callback(std::make_unique<Writer>().release()); });
 }
@@ -60,7 +73,10 @@ std::size_t FaissLists::list_size(std::size_t list) const { return lists_.size(l
 
 const std::uint8_t* FaissLists::get_codes(std::size_t list) const {
   auto codes = std::make_unique_for_overwrite<std::uint8_t[]>(list_size(list) * code_size);
-  for (std::size_t i = 0; i < list_size(list); ++i) std::memcpy(codes.get() + i * code_size, lists_.code(list, i), code_size);
+  for (std::size_t i = 0, n = 0; i < list_size(list); i += n) {
+    n = std::min(list_size(list) - i, lists_.run(i));
+    std::memcpy(codes.get() + i * code_size, lists_.code(list, i), n * code_size);
+  }
   return codes.release();
 }
 
@@ -70,15 +86,15 @@ const std::int64_t* FaissLists::get_ids(std::size_t list) const {
   return ids.release();
 }
 
+const std::uint8_t* FaissLists::get_single_code(std::size_t list, std::size_t position) const {
+  auto code = std::make_unique_for_overwrite<std::uint8_t[]>(code_size);
+  std::memcpy(code.get(), lists_.code(list, position), code_size);
+  return code.release();
+}
+
+std::int64_t FaissLists::get_single_id(std::size_t list, std::size_t position) const { return lists_.row(list, position); }
+
 void FaissLists::release_codes(std::size_t, const std::uint8_t* codes) const { delete[] codes; }
 void FaissLists::release_ids(std::size_t, const std::int64_t* ids) const { delete[] ids; }
-
-std::size_t FaissLists::add_entries(std::size_t, std::size_t, const std::int64_t*, const std::uint8_t*) {
-  FAISS_THROW_MSG("these lists are read only");
-}
-void FaissLists::update_entries(std::size_t, std::size_t, std::size_t, const std::int64_t*, const std::uint8_t*) {
-  FAISS_THROW_MSG("these lists are read only");
-}
-void FaissLists::resize(std::size_t, std::size_t) { FAISS_THROW_MSG("these lists are read only"); }
 
 }  // namespace annulus

@@ -274,8 +274,8 @@ std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::size_t count, 
   return found;
 }
 
-void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks, std::size_t count,
-               BlockLayout layout, BlockHit* hits, std::size_t* found) {
+void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
+               std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, which.size(), std::size_t{0});
   scan_all<kTall, false>({queries, bounds, which, blocks, count, layout, hits, found});
 }

@@ -19,14 +19,14 @@ struct BlockLayout {
   std::size_t groups;
   bool norms;
 
-  BlockLayout(std::size_t d, bool has_norms = true) noexcept : groups(block_groups(d)), norms(has_norms) {}
+  BlockLayout(std::size_t d, bool has_norms) noexcept : groups(block_groups(d)), norms(has_norms) {}
 
   std::size_t lines() const noexcept { return groups + (norms ? 2 : 1); }
   std::size_t bytes() const noexcept { return lines() * 64; }
 };
 
-/// Bytes of a query's code go from -64 to 64: two products with bytes of rows fit 16 bits, which saves instruction sets that have no sum
-/// of four a third of their work. What it costs is a step of the query twice as wide, and nothing of the rows.
+/// Bytes of a query's code go from -64 to 64: two products with bytes of rows fit 16 bits, which saves instruction sets that have no
+/// sum of four a third of their work. What it costs is a step of the query twice as wide, and nothing of the rows.
 inline constexpr int kQuerySteps = 64;
 
 /// A query, encoded: distance = norm_factor * norm + (product_factor * product + constant).
@@ -45,8 +45,8 @@ struct BlockHit {
   float distance;
 };
 
-/// The rows within `bound` among the first `count` of `blocks`, in order, into `hits`, which has room for `count`. Returns how many.
-/// A distance is a function of query and row alone, bit for bit, on one instruction set.
+/// The rows within `bound` among the first `count` of `blocks`, in order, into `hits`, which has room for `count`. Returns how
+/// many. A distance is a function of query and row alone, bit for bit, on one instruction set.
 /// While a block is read, that of the same number in `ahead` (none, or as many as there are blocks) is asked for, line by line: a
 /// list may be over before memory has answered, and more requests at once than the processor keeps would have to be waited for.
 std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound,

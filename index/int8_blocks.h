@@ -11,8 +11,8 @@
 
 namespace annulus {
 
-/// Growable lists of (code, norm, row number); without norms, these count for nothing and are read as 0. Positions in a list are 0 to size - 1. A block is a piece: it stays where it is.
-/// Append, overwrite and take_out are O(d).
+/// Growable lists of (code, norm, row number); without norms, these count for nothing and are read as 0. Positions in a list are
+/// 0 to size - 1. A block is a piece: it stays where it is. Append, overwrite and take_out are O(d).
 /// Thread safety: as PieceLists.
 class Int8BlockLists {
  public:
@@ -21,7 +21,6 @@ class Int8BlockLists {
 
   std::size_t lists() const noexcept { return pieces_.lists(); }
   std::size_t size(std::size_t list) const noexcept { return pieces_.size(list); }
-  std::size_t dimension() const noexcept { return d_; }
   const kernels::BlockLayout& layout() const noexcept { return layout_; }
 
   std::size_t blocks(std::size_t list) const noexcept { return pieces_.pieces(list); }

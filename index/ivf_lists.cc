@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
-#include <type_traits>
 #include <utility>
 
 #include "index/distance.h"
@@ -142,7 +141,7 @@ void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
       }
       append(static_cast<Row>(numbers[i]), list, code, int8_code.data(), norm);
     }
-    std::remove_reference_t<decltype(saved->codes[list])>().swap(saved->codes[list]);  // not in memory twice
+    std::exchange(saved->codes[list], {});  // not in memory twice
   }
 }
 

@@ -59,8 +59,8 @@ class IvfLists {
     std::vector<PieceLists::Room> numbers;  ///< of rows, with or without blocks
   };
 
-  /// Memory for rows up to `last` and for one further entry in each of `lists` (as often as it is named). Once take_room() was given
-  /// what is returned, and nothing else was changed before, appending them cannot throw.
+  /// Memory for rows up to `last` and for one further entry in each of `lists` (as often as it is named). Once take_room()
+  /// was given what is returned, before anything else was changed, appending them cannot throw; rows may be taken out in between.
   Room make_room(Row last, std::span<const std::uint32_t> lists, const WhileAlone& alone);
   void take_room(Room& room) noexcept;
 

@@ -29,7 +29,7 @@ constexpr std::size_t kFewQueries = 4;
 constexpr std::size_t kQueriesAtOnce = 16;
 
 /// Steps of a batch between two looks at what other shards have found.
-constexpr std::size_t kStepsBetween = 128;
+constexpr std::size_t kStepsBetween = 64;
 
 /// How far ahead of a scan blocks are asked for, and ahead of these the tables and headers that say where they are.
 constexpr std::size_t kBlocksAhead = 12;
@@ -38,7 +38,7 @@ constexpr std::size_t kHeadersAhead = 8;
 
 /// Some blocks of a list behind one another.
 struct SomeBlocks {
-  const std::uint8_t* where[kBlocksAtOnce];
+  const std::uint8_t* where[kBlocksAtOnce] = {};
   std::size_t count = 0;
   std::size_t rows = 0;
 

@@ -89,6 +89,7 @@ class IvfStore final : public RowStore {
   }
 
   void commit(std::span<const Row> rows, const float*) override {
+    if (rows.empty()) return;
     if (staged_.next == 0) lists_.take_room(staged_.room);
     for (const Row row : rows) {
       if (lists_.holds(row)) lists_.take_out(row);
@@ -97,11 +98,18 @@ class IvfStore final : public RowStore {
                     staged_.int8_codes.data() + (lists_.blocks() != nullptr ? i * spec_.dimension : 0),
                     lists_.blocks() != nullptr ? staged_.norms[i] : 0);
     }
-    if (staged_.next == staged_.lists.size()) forget_staged();
+    if (staged_.next == staged_.lists.size()) abandon();  // nothing is left of it
   }
 
+  /// The memory stays for the next write, unless it is much.
   void abandon() noexcept override {
-    forget_staged();
+    constexpr std::size_t kKept = std::size_t{64} << 10;
+    staged_.lists.clear();
+    staged_.room = {};
+    staged_.next = 0;
+    if (staged_bytes_ <= kKept) return;
+    staged_ = {};
+    staged_bytes_ = 0;
   }
 
   void remove(Row row) override { lists_.take_out(row); }
@@ -169,17 +177,6 @@ class IvfStore final : public RowStore {
     IvfLists::Room room;
     std::size_t next = 0;  ///< the row that is committed next
   };
-
-  /// The memory stays for the next write, unless it is much.
-  void forget_staged() noexcept {
-    constexpr std::size_t kKept = std::size_t{64} << 10;
-    staged_.lists.clear();
-    staged_.room = {};
-    staged_.next = 0;
-    if (staged_bytes_ <= kKept) return;
-    staged_ = {};
-    staged_bytes_ = 0;
-  }
 
   /// From lists and codes: int8 codes, and room.
   void finish_staging(std::span<const Row> rows, const WhileAlone& alone) {
@@ -280,12 +277,16 @@ class IvfStore final : public RowStore {
       const std::size_t size = lists_.size(list);
       if (size == 0) continue;
       scanner->set_list(static_cast<std::int64_t>(list), sign * choice.distance);
-      for (std::size_t i = 0; i < size; ++i) {
-        const float value = sign * scanner->distance_to_code(lists_.code(list, i));
-        const float at = std::isnan(value) ? std::numeric_limits<float>::infinity() : value;
-        if (!nearest.admits(at)) continue;
-        const Row row = lists_.row(list, i);
-        if (search.accepts(row, number)) nearest.push({search.rows.id(row), at});
+      for (std::size_t begin = 0, n = 0; begin < size; begin += n) {
+        n = std::min(size - begin, lists_.run(begin));
+        const std::uint8_t* codes = lists_.code(list, begin);
+        for (std::size_t i = 0; i < n; ++i) {
+          const float value = sign * scanner->distance_to_code(codes + i * lists_.code_bytes());
+          const float at = std::isnan(value) ? std::numeric_limits<float>::infinity() : value;
+          if (!nearest.admits(at)) continue;
+          const Row row = lists_.row(list, begin + i);
+          if (search.accepts(row, number)) nearest.push({search.rows.id(row), at});
+        }
       }
       search.work.distances += size;
     }

@@ -13,7 +13,7 @@
 
 namespace annulus {
 
-/// Pieces of one size, which stay where they are until they are given back. The first is aligned to 64 bytes, the others follow it.
+/// Pieces of one size, which stay where they are until they are given back. If it is a multiple of 64 bytes, they are aligned so.
 /// Thread safety: as ChunkedArray's.
 class Pieces {
  public:
@@ -51,7 +51,8 @@ class Pieces {
 };
 
 /// Growable lists of entries, so many to a piece. Positions in a list are 0 to size - 1. An entry stays where it is while others
-/// are appended: nothing is copied but a list's table of pieces, and room that no entry has is less than one piece a list.
+/// are appended: nothing is copied but a list's table of pieces, and a list has less than one piece for nothing. Pieces that lists
+/// gave back wait for the next that grows.
 /// What an entry is, and how it lies in its piece, is the business of who has the lists.
 /// Thread safety: const calls from any threads at once; `reserve` and `enlarged` beside them; other calls exclude all else.
 class PieceLists {
@@ -132,7 +133,7 @@ class PieceLists::Room {
 /// Thread safety: as PieceLists.
 class EntryLists {
  public:
-  /// entry_bytes >= 4.
+  /// entry_bytes >= 1.
   EntryLists(std::size_t lists, std::size_t entry_bytes);
 
   std::size_t entry_bytes() const noexcept { return entry_bytes_; }

@@ -15,9 +15,10 @@ namespace annulus {
 /// The byte at which a key lies in its arena; below 2^32 - 1.
 using KeyRef = std::uint32_t;
 
-/// Keys of 1 to kMaxKeyBytes bytes, each with a mark, behind a byte that has both mark and length; of keys from 127 bytes on the length
-/// takes two more. Keys never move. The room of a released key goes to the next key of its size, or to a smaller one, which leaves
-/// the rest for others: keys that come and go need no more room than the most that ever were there of each size. Not thread-safe.
+/// Keys of 1 to kMaxKeyBytes bytes, each with a mark, behind a byte that has both mark and length; of keys from 127 bytes on the
+/// length takes two more. Keys never move. The room of a released key goes to the next key of its size, or to a smaller one, which
+/// leaves the rest for others. Rooms are not joined again: keys that come and go need no more than the most that ever were there of
+/// each size. Not thread-safe.
 class KeyArena {
  public:
   KeyArena() { free_.fill(kNone); }

@@ -78,7 +78,9 @@ INSTANTIATE_TEST_SUITE_P(Kinds, SearchBesideWrites,
                                            Writing{"HNSW8_floats", "HNSW8", SearchCodes::kNone},
                                            Writing{"HNSW8_SQ8", "HNSW8,SQ8", SearchCodes::kNone},
                                            Writing{"Flat", "Flat", SearchCodes::kNone},
-                                           Writing{"IVF8_Flat", "IVF8,Flat", SearchCodes::kInt8}),
+                                           Writing{"IVF8_Flat", "IVF8,Flat", SearchCodes::kInt8},
+                                           Writing{"IVF8_floats", "IVF8,Flat", SearchCodes::kNone},
+                                           Writing{"IVF8_SQ8", "IVF8,SQ8", SearchCodes::kNone}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
 TEST_P(SearchBesideWrites, SeesCommittedRowsAloneAtTheirExactDistances) {
@@ -96,16 +98,20 @@ TEST_P(SearchBesideWrites, SeesCommittedRowsAloneAtTheirExactDistances) {
   std::vector<std::thread> searching;
   for (int t = 0; t < 2; ++t) {
     searching.emplace_back([&, t] {
-      const Matrix query = random_matrix(1, d, static_cast<std::uint64_t>(20 + t));
+      const Matrix queries = random_matrix(t == 0 ? 1 : 5, d, static_cast<std::uint64_t>(20 + t));  // alone, and together
       while (!done.load()) {
         const std::shared_lock lock(mutex);
         const std::size_t known = committed.load();
-        const Answer answer = search(index, query, 5, {.ef = 20, .nprobe = 8});
-        wrong += answer.rows[0].size() != std::min<std::size_t>(5, known);
-        for (const Candidate& found : answer.rows[0]) {
-          wrong += found.id >= known;
-          wrong += found.distance != distance(Metric::kL2, query.data(), rows.row(static_cast<Eigen::Index>(found.id)).data(), d) &&
-                   index.lossless();
+        const Answer answer = search(index, queries, 5, {.ef = 20, .nprobe = 8});
+        wrong += index.memory_bytes() == 0;
+        for (std::size_t q = 0; q < answer.rows.size(); ++q) {
+          const float* query = queries.row(static_cast<Eigen::Index>(q)).data();
+          wrong += answer.rows[q].size() != std::min<std::size_t>(5, known);
+          for (const Candidate& found : answer.rows[q]) {
+            wrong += found.id >= known;
+            wrong += found.distance != distance(Metric::kL2, query, rows.row(static_cast<Eigen::Index>(found.id)).data(), d) &&
+                     index.lossless();
+          }
         }
       }
     });

@@ -27,6 +27,8 @@ class BlockKernelsOnEachTarget : public ::testing::TestWithParam<std::pair<std::
 INSTANTIATE_TEST_SUITE_P(Targets, BlockKernelsOnEachTarget, ::testing::ValuesIn(testing::targets(&kernels::block_target)),
                          [](const auto& target) { return target.param.first; });
 
+kernels::BlockLayout with_norms(std::size_t d) { return {d, true}; }
+
 /// Rows and queries of codes, as blocks and as plain arrays. What lies in the last block behind the rows is rubbish.
 struct Codes {
   std::size_t rows, queries, d;
@@ -41,7 +43,7 @@ struct Codes {
   Codes(std::size_t n, std::size_t m, std::size_t dimension, std::uint64_t seed, bool extreme = false)
       : rows(n), queries(m), d(dimension), row_codes(n * d), norms(n), query_codes(m * 4 * kernels::block_groups(d), 0) {
     std::mt19937_64 generator(seed);
-    const std::size_t block = kernels::BlockLayout(d).bytes();
+    const std::size_t block = with_norms(d).bytes();
     memory.resize((n + kBlockRows - 1) / kBlockRows * block + 64);
     for (std::uint8_t& byte : memory) byte = static_cast<std::uint8_t>(generator());
     std::uint8_t* aligned = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
@@ -60,7 +62,8 @@ struct Codes {
     for (std::size_t q = 0; q < m; ++q) {
       std::int8_t* code = query_codes.data() + q * 4 * kernels::block_groups(d);
       for (std::size_t j = 0; j < d; ++j) {
-        code[j] = static_cast<std::int8_t>(extreme ? ((j & 2) == 0 ? kernels::kQuerySteps : -kernels::kQuerySteps) : static_cast<int>(generator() % 129) - 64);
+        const int most = (j & 2) == 0 ? kernels::kQuerySteps : -kernels::kQuerySteps;
+        code[j] = static_cast<std::int8_t>(extreme ? most : static_cast<int>(generator() % 129) - 64);
       }
       forms.push_back({code, q % 2 == 0 ? 0.25F : 0.0F, q % 3 == 0 ? -0.5F : 0.125F, static_cast<float>(q) * 3.5F});
     }
@@ -81,11 +84,12 @@ TEST_P(BlockKernelsOnEachTarget, AreTheOnesThatWereForced) { EXPECT_EQ(kernels::
 
 TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
   for (const std::size_t d : {1UL, 2UL, 3UL, 4UL, 5UL, 31UL, 64UL, 99UL, 100UL, 257UL}) {
-    for (const std::size_t rows : {1UL, 8UL, 9UL, 15UL, 16UL, 17UL, 24UL, 25UL, 32UL, 33UL, 55UL, 63UL, 64UL, 65UL, 72UL, 73UL, 150UL}) {
+    for (const std::size_t rows :
+         {1UL, 8UL, 9UL, 15UL, 16UL, 17UL, 24UL, 25UL, 32UL, 33UL, 55UL, 63UL, 64UL, 65UL, 72UL, 73UL, 150UL}) {
       Codes codes(rows, 3, d, d * 1000 + rows);
       std::vector<BlockHit> hits(rows);
       for (std::size_t q = 0; q < codes.queries; ++q) {
-        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks, rows, d, kInf, hits.data()), rows);
+        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks, rows, with_norms(d), kInf, hits.data()), rows);
         for (std::size_t i = 0; i < rows; ++i) {
           ASSERT_EQ(hits[i].position, i);
           ASSERT_NEAR(hits[i].distance, codes.distance(q, i), tolerance(codes)) << d << " " << rows << " " << i;
@@ -99,11 +103,11 @@ TEST_P(BlockKernelsOnEachTarget, FindTheSameWhateverIsAskedForMeanwhile) {
   for (const std::size_t rows : {5UL, 24UL, 41UL, 150UL}) {
     Codes codes(rows, 1, 100, rows);
     std::vector<BlockHit> alone(rows), hits(rows);
-    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, 100, kInf, alone.data()), rows);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, with_norms(100), kInf, alone.data()), rows);
     const std::vector<const std::uint8_t*> same = codes.blocks;
     const Codes others(rows, 1, 100, rows + 1);
     for (const auto& ahead : {same, others.blocks}) {
-      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, 100, kInf, hits.data(), ahead), rows);
+      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, with_norms(100), kInf, hits.data(), ahead), rows);
       for (std::size_t i = 0; i < rows; ++i) {
         ASSERT_EQ(hits[i].position, alone[i].position);
         ASSERT_EQ(hits[i].distance, alone[i].distance) << rows << " " << i;
@@ -126,7 +130,7 @@ TEST_P(BlockKernelsOnEachTarget, NeedNoNormsWhereTheyCountForNothing) {
     }
     std::vector<BlockHit> with(rows), without(rows);
     for (const BlockQuery& form : codes.forms) {
-      ASSERT_EQ(kernels::scan_blocks(form, codes.blocks, rows, 99, kInf, with.data()), rows);
+      ASSERT_EQ(kernels::scan_blocks(form, codes.blocks, rows, with_norms(99), kInf, with.data()), rows);
       ASSERT_EQ(kernels::scan_blocks(form, blocks, rows, layout, kInf, without.data(), blocks), rows);
       for (std::size_t i = 0; i < rows; ++i) ASSERT_EQ(without[i].distance, with[i].distance) << i;
     }
@@ -145,7 +149,7 @@ TEST_P(BlockKernelsOnEachTarget, SumExactlyWhatFitsAFloatExactly) {
     codes.forms[0].product_factor = 1;
     codes.forms[0].constant = 0;
     std::vector<BlockHit> hits(40);
-    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, 40, d, kInf, hits.data()), 40U);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, 40, with_norms(d), kInf, hits.data()), 40U);
     for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ(double{hits[i].distance}, codes.distance(0, i)) << d << " " << i;
   }
 }
@@ -156,20 +160,20 @@ TEST_P(BlockKernelsOnEachTarget, DoNotOverflowAtTheLargestDimension) {
   std::fill(codes.row_codes.begin(), codes.row_codes.end(), std::uint8_t{255});
   for (std::size_t b = 0; b < 2; ++b) std::memset(codes.where[b], 255, kernels::block_groups(d) * 64);
   std::vector<BlockHit> hits(17);
-  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, 17, d, kInf, hits.data()), 17U);
+  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, 17, with_norms(d), kInf, hits.data()), 17U);
   for (std::size_t i = 0; i < 17; ++i) EXPECT_NEAR(hits[i].distance, codes.distance(0, i), 64);
 }
 
 TEST_P(BlockKernelsOnEachTarget, KeepWhatIsWithinTheBoundIncludingTheBoundItself) {
   Codes codes(150, 1, 100, 9);
   std::vector<BlockHit> all(150);
-  kernels::scan_blocks(codes.forms[0], codes.blocks, 150, 100, kInf, all.data());
+  kernels::scan_blocks(codes.forms[0], codes.blocks, 150, with_norms(100), kInf, all.data());
   for (const std::size_t chosen : {0UL, 70UL, 149UL}) {
     std::vector<BlockHit> expected;
     std::copy_if(all.begin(), all.end(), std::back_inserter(expected),
                  [&](const BlockHit& hit) { return hit.distance <= all[chosen].distance; });
     std::vector<BlockHit> hits(150);
-    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, 150, 100, all[chosen].distance, hits.data()));
+    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, 150, with_norms(100), all[chosen].distance, hits.data()));
     ASSERT_EQ(hits.size(), expected.size());
     for (std::size_t i = 0; i < hits.size(); ++i) EXPECT_EQ(hits[i].position, expected[i].position);
   }
@@ -186,14 +190,15 @@ TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
         std::vector<std::size_t> found(n);
         std::vector<std::uint32_t> which(n);  // backwards
         for (std::size_t i = 0; i < n; ++i) which[i] = static_cast<std::uint32_t>(n - 1 - i);
-        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, codes.blocks, rows, d, hits.data(), found.data());
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, codes.blocks, rows, with_norms(d), hits.data(),
+                             found.data());
         const std::size_t stride = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
         std::vector<float> every(n * stride);
-        kernels::block_distances(codes.forms.data(), n, codes.blocks, rows, d, stride, every.data());
+        kernels::block_distances(codes.forms.data(), n, codes.blocks, rows, with_norms(d), stride, every.data());
         std::vector<BlockHit> alone(rows);
         for (std::size_t q = 0; q < n; ++q) {
           const std::size_t place = n - 1 - q;
-          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks, rows, d, bounds[q], alone.data()));
+          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks, rows, with_norms(d), bounds[q], alone.data()));
           for (std::size_t i = 0; i < found[place]; ++i) {
             ASSERT_EQ(hits[place * rows + i].position, alone[i].position);
             ASSERT_EQ(hits[place * rows + i].distance, alone[i].distance);

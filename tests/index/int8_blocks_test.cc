@@ -14,8 +14,8 @@ struct Entry {
   Row row;
 };
 
-void expect_lists(const Int8BlockLists& lists, const std::vector<std::vector<Entry>>& model) {
-  std::vector<std::uint8_t> code(lists.dimension());
+void expect_lists(const Int8BlockLists& lists, std::size_t d, const std::vector<std::vector<Entry>>& model) {
+  std::vector<std::uint8_t> code(d);
   for (std::size_t list = 0; list < model.size(); ++list) {
     ASSERT_EQ(lists.size(list), model[list].size());
     for (std::size_t i = 0; i < model[list].size(); ++i) {
@@ -51,9 +51,9 @@ TEST(Int8BlockLists, AreWhatAVectorOfEntriesIs) {
         of[at] = of.back();
         of.pop_back();
       }
-      if (row % 100 == 0) expect_lists(lists, model);
+      if (row % 100 == 0) expect_lists(lists, d, model);
     }
-    expect_lists(lists, model);
+    expect_lists(lists, d, model);
   }
 }
 
@@ -66,7 +66,7 @@ TEST(Int8BlockLists, AreScannedWhereTheyLie) {
   const kernels::BlockQuery form{query.data(), 0, 1, 0};
   std::vector<const std::uint8_t*> blocks;
   for (std::size_t i = 0; i < lists.blocks(0); ++i) blocks.push_back(lists.block(0, i));
-  const std::size_t found = kernels::scan_blocks(form, blocks, lists.size(0), 8, 80.0F, hits.data());
+  const std::size_t found = kernels::scan_blocks(form, blocks, lists.size(0), lists.layout(), 80.0F, hits.data());
   ASSERT_EQ(found, 11U);  // 8 * 0 to 8 * 10
   for (std::size_t i = 0; i < found; ++i) {
     EXPECT_EQ(lists.row(0, hits[i].position), 100 + i);
@@ -110,7 +110,7 @@ TEST(Int8BlockLists, CountTheirMemory) {
   EXPECT_EQ(empty, 160U);
   const std::vector<std::uint8_t> code(100, 7);
   for (Row row = 0; row < 16; ++row) lists.append(3, code.data(), 0, row);
-  EXPECT_EQ(lists.memory_bytes(), empty + kernels::BlockLayout(100).bytes() + 24);  // a block, and a table for 6
+  EXPECT_EQ(lists.memory_bytes(), empty + kernels::BlockLayout(100, true).bytes() + 24);  // a block, and a table for 6
 }
 
 }  // namespace

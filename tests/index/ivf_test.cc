@@ -42,9 +42,14 @@ TEST_P(IvfOfEveryMetric, AnswersAQueryInABatchAsItAnswersItAlone) {
       for (const Filter* filter : {static_cast<const Filter*>(nullptr), static_cast<const Filter*>(&odd)}) {
         const SearchParams params{.nprobe = nprobe, .filter_method = FilterMethod::kIndex};  // a scan may pay for many alone
         const auto together = search(index, queries, 7, params, filter, &reversed);
+        std::uint64_t distances = 0;
         for (Eigen::Index i = 0; i < queries.rows(); ++i) {
           const auto alone = search(index, queries.row(i), 7, params, filter, &reversed);
           ASSERT_EQ(together.rows[static_cast<std::size_t>(i)], alone.rows[0]) << factory << " " << nprobe << " " << i;
+          distances += alone.work.distances;
+        }
+        if (filter == nullptr) {
+          EXPECT_EQ(together.work.distances, distances) << factory << " " << nprobe;
         }
       }
     }
@@ -143,11 +148,12 @@ TEST(Ivf, SearchesWhatItSavedByTheSameCodes) {
   EXPECT_EQ(search(index.compacted(), queries, 10, {.nprobe = 3}).rows, before.rows);
 }
 
-/// Stages rows first to first + n - 1 of `rows` under their numbers, and commits them. Returns how often nobody else had to be there.
+/// Stages rows first to first + n - 1 of `rows` under their numbers, and commits them. Returns how often it had to be alone.
 std::size_t upsert_counted(VectorIndex& index, const Matrix& rows, Eigen::Index first, Eigen::Index n) {
   std::size_t alone = 0;
   StagedRows staged = index.stage(ids_from(static_cast<VectorId>(first), static_cast<std::size_t>(n)), rows.middleRows(first, n),
                                   [&](const std::function<void()>& step) { ++alone, step(); });
+  index.commit(staged, 0);
   while (staged.left() != 0) index.commit(staged, 50);
   return alone;
 }
@@ -161,6 +167,24 @@ TEST(Ivf, StagesRowsBesideSearches) {
     EXPECT_EQ(upsert_counted(index, rows, 0, 4000), 0U) << factory;
     EXPECT_EQ(index.size(), 4000U);
     for (Eigen::Index i = 0; i < 4000; i += 37) {
+      ASSERT_EQ(search(index, rows.row(i), 1, {.nprobe = 16}).rows[0][0].id, static_cast<VectorId>(i)) << factory;
+    }
+  }
+}
+
+TEST(Ivf, StagesAnewWhatItGaveUpInTheMiddle) {
+  const Matrix rows = random_matrix(2000, kD, 23);
+  for (const char* factory : {"IVF16,Flat", "IVF16,SQ8"}) {
+    VectorIndex index = make_index(make_spec(factory, Metric::kL2, kD), rows);
+    const auto at_once = [](const std::function<void()>& step) { step(); };
+    StagedRows staged = index.stage(ids_from(0, 2000), rows, at_once);
+    index.commit(staged, 700);
+    index.abandon(staged);
+    EXPECT_EQ(index.size(), 700U);
+    staged = index.stage(ids_from(500, 1500), rows.bottomRows(1500), at_once);
+    index.commit(staged, 1500);
+    EXPECT_EQ(index.size(), 2000U);
+    for (Eigen::Index i = 0; i < 2000; i += 13) {
       ASSERT_EQ(search(index, rows.row(i), 1, {.nprobe = 16}).rows[0][0].id, static_cast<VectorId>(i)) << factory;
     }
   }

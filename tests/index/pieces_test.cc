@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <set>
@@ -111,7 +112,7 @@ TEST_P(EntryListsOf, HaveLittleThatIsEmptyAndReuseWhatOthersHad) {
   }
   const std::size_t full = lists.memory_bytes();
   EXPECT_GE(full, empty + entries * GetParam());
-  // a piece that is not full, and a table that doubles where nothing was reserved
+  // a piece that is not full, and a table with an eighth to spare
   EXPECT_LE(full, empty + entries * GetParam() + kLists * (1024 + 64) + entries * 5);
   for (std::size_t list = kLists / 2; list < kLists; ++list) {
     while (lists.size(list) != 0) lists.take_out(list, 0);

@@ -63,6 +63,39 @@ TEST_P(AllocationFailure, LeavesTheOldRowOrTheNewOneAndARepeatedWriteWins) {
   }
 }
 
+// Lists get pieces and longer tables, keys and rows get chunks.
+TEST_P(AllocationFailure, LeavesOldRowsOrNewOnesOfALargeWrite) {
+  constexpr std::size_t kRows = 200;
+  constexpr std::size_t kFirst = 10;  // of which five overwrite
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < kRows; ++i) keys.push_back("key" + std::to_string(kFirst + i));
+  const std::vector<float> vector(kD, 3.5F);  // all in one list
+  std::vector<RecordView> records;
+  for (const std::string& key : keys) {
+    records.push_back({.key = key, .version = {2, 0}, .deleted = false, .vector_hash = 9, .vector = vector.data()});
+  }
+  std::vector<WriteOutcome> outcomes(kRows);
+  const auto write_all = [&](VectorShard& shard) { shard.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes); };
+  long left = 0;
+  for (;; ++left) {
+    ASSERT_LT(left, 10000) << "the write never completes";
+    const auto shard = make_shard();
+    if (!fails_at(left, [&] { write_all(*shard); })) break;
+    std::vector<float> held_vector(kD);
+    for (std::size_t i = 0; i < kFirst; ++i) {
+      ASSERT_TRUE(shard->get("key" + std::to_string(i), held_vector).found) << "allocation " << left;
+      EXPECT_EQ(held_vector[0], static_cast<float>(i)) << "allocation " << left;
+    }
+    write_all(*shard);
+    for (const std::string& key : keys) {
+      ASSERT_TRUE(shard->get(key, held_vector).found) << "allocation " << left;
+      ASSERT_EQ(held_vector[0], 3.5F) << "allocation " << left;
+    }
+    ASSERT_EQ(shard->stats().live, kFirst + kRows) << "allocation " << left;
+  }
+  EXPECT_GT(left, 20);
+}
+
 INSTANTIATE_TEST_SUITE_P(Indexes, AllocationFailure, ::testing::Values("Flat", "IVF4,Flat"),
                          [](const auto& index) { return std::string(index.param).substr(0, 4); });
 
