@@ -128,7 +128,7 @@ class IndexBench {
   /// Ours and the baseline in turns; the row says how much faster ours is.
   Json compared(SearchEngine& ours, double our_recall, SearchEngine& baseline, double baseline_recall, std::size_t batch,
                 double target, double wanted_recall = 0) {
-    const Versus versus = search_in_turns(ours, baseline, data_.queries, batch, options_.repetitions);
+    const Versus versus = search_in_turns(ours, baseline, data_.queries, batch, options_.repetitions, options_.seconds / 4);
     Json row{{"figure", figure_}};
     row.update(engine_fields(ours, our_recall, versus.a_per_second, batch));
     row["baseline"] = engine_fields(baseline, baseline_recall, versus.b_per_second, batch);
@@ -192,7 +192,7 @@ class IndexBench {
   }
 
   Json taxed(SearchEngine& more, SearchEngine& less, double recall, std::size_t batch, double target) {
-    const Versus versus = search_in_turns(more, less, data_.queries, batch, options_.repetitions);
+    const Versus versus = search_in_turns(more, less, data_.queries, batch, options_.repetitions, options_.seconds / 4);
     Json row{{"figure", figure_}};
     row.update(engine_fields(more, recall, versus.a_per_second, batch));
     row["baseline"] = engine_fields(less, recall, versus.b_per_second, batch);

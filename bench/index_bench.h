@@ -23,7 +23,7 @@ struct IndexBenchOptions {
   std::size_t lists = 1024;          ///< of the IVF
   std::size_t build_rows = 100'000;  ///< of the builds that are compared: FAISS's takes minutes for more
   std::size_t repetitions = 3;       ///< rounds in which ours and the baseline take turns
-  double seconds = 2;                ///< of each part of a round of beside_upserts
+  double seconds = 2;                ///< of each part of a round of beside_upserts; of a turn of searches a quarter, at least
   std::filesystem::path cache;       ///< where FAISS's indexes and the exact answers are kept from run to run; empty: nowhere
   std::vector<std::string> only;     ///< figures to measure; empty: all (index_bench_figures)
   std::function<void(const std::string&)> progress;  ///< told what is being done; may be empty

@@ -25,11 +25,15 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-double per_second(SearchEngine& engine, const Matrix& queries, std::size_t batch) {
+double per_second(SearchEngine& engine, const Matrix& queries, std::size_t batch, double least_seconds) {
   const auto n = static_cast<std::size_t>(queries.rows());
   const auto start = Clock::now();
-  for (std::size_t begin = 0; begin < n; begin += batch) engine.search(queries, begin, std::min(batch, n - begin), nullptr);
-  return static_cast<double>(n) / seconds_since(start);
+  std::size_t done = 0;
+  do {
+    for (std::size_t begin = 0; begin < n; begin += batch) engine.search(queries, begin, std::min(batch, n - begin), nullptr);
+    done += n;
+  } while (seconds_since(start) < least_seconds);
+  return static_cast<double>(done) / seconds_since(start);
 }
 
 double percentile(std::vector<double>& values, double part) {
@@ -108,13 +112,14 @@ double recall_of(SearchEngine& engine, const Matrix& queries, std::span<const st
   return static_cast<double>(hits) / static_cast<double>(wanted);
 }
 
-Versus search_in_turns(SearchEngine& a, SearchEngine& b, const Matrix& queries, std::size_t batch, std::size_t rounds) {
-  per_second(a, queries, batch);
-  per_second(b, queries, batch);
+Versus search_in_turns(SearchEngine& a, SearchEngine& b, const Matrix& queries, std::size_t batch, std::size_t rounds,
+                       double least_seconds) {
+  per_second(a, queries, batch, 0);
+  per_second(b, queries, batch, 0);
   std::vector<double> as, bs, ratios;
   for (std::size_t i = 0; i < rounds; ++i) {
-    as.push_back(per_second(a, queries, batch));
-    bs.push_back(per_second(b, queries, batch));
+    as.push_back(per_second(a, queries, batch, least_seconds));
+    bs.push_back(per_second(b, queries, batch, least_seconds));
     ratios.push_back(as.back() / bs.back());
   }
   return {median_of(as), median_of(bs), median_of(ratios), *std::min_element(ratios.begin(), ratios.end()),

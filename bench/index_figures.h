@@ -26,8 +26,10 @@ struct Versus {
   double greatest = 0;
 };
 
-/// Searches all queries in batches of `batch`, after a round that is not timed.
-Versus search_in_turns(SearchEngine& a, SearchEngine& b, const Matrix& queries, std::size_t batch, std::size_t rounds);
+/// Searches all queries in batches of `batch`, in each turn again and again until it has lasted `least_seconds`. The first round is
+/// not timed.
+Versus search_in_turns(SearchEngine& a, SearchEngine& b, const Matrix& queries, std::size_t batch, std::size_t rounds,
+                       double least_seconds);
 
 /// The rows of `rows` for which `kept` says so.
 Matrix rows_where(const Matrix& rows, std::span<const char> kept);

@@ -38,7 +38,7 @@ Json filter_row(const FilteredEngine& engine, Cluster& scan, const IndexData& da
   cluster.set(engine.setting);
   const double recall = recall_of(cluster, data.queries, answers);
   const double scan_recall = recall_of(scan, data.queries, answers);
-  const Versus versus = search_in_turns(cluster, scan, data.queries, 1, rounds);
+  const Versus versus = search_in_turns(cluster, scan, data.queries, 1, rounds, 0);
   const double slower = 1 / versus.ratio;
   return {
       {"figure", "filters"},
