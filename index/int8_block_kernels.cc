@@ -163,20 +163,24 @@ struct Tile {
   }
 };
 
-/// Rows of `blocks`, `count` of them, with queries and what they have found.
+/// Blocks with queries and what they have found.
 struct Scan {
   const BlockQuery* queries;
   const float* bounds;
   std::span<const std::uint32_t> which;  // of the queries
   Blocks blocks;
+  std::span<const std::uint8_t> rows;  // of each block; empty: `count` in all, and none missing but in the last
   std::size_t count;
   BlockLayout layout;
   BlockHit* hits;
   std::size_t* found;
   Blocks ahead = {};  // that are asked for meanwhile
+
+  std::size_t rows_of(std::size_t block) const { return rows.empty() ? count - block * kBlockRows : rows[block]; }
 };
 
-/// Appends those of a vector of `count` rows' distances, `first` and what follows, that are within the bound.
+/// Appends those of a vector of rows' distances that are within the bound. Only the first `count` are rows, the first of them at
+/// position `first`.
 template <class D>
 HWY_INLINE void collect(D, Floats<D> distances, float bound, std::size_t first, std::size_t count, BlockHit* hits,
                         std::size_t& found) {
@@ -188,7 +192,7 @@ HWY_INLINE void collect(D, Floats<D> distances, float bound, std::size_t first, 
   std::uint8_t bits[8] = {};
   hn::StoreMaskBits(floats, within, bits);
   std::uint32_t mask = bits[0] | std::uint32_t{bits[1]} << 8;
-  if (first + hn::MaxLanes(D()) > count) mask &= first < count ? (1U << (count - first)) - 1 : 0;
+  if (count < hn::MaxLanes(D())) mask &= (1U << count) - 1;
   for (; mask != 0; mask &= mask - 1) {
     const auto lane = static_cast<std::uint32_t>(__builtin_ctz(mask));
     hits[found++] = {static_cast<std::uint32_t>(first) + lane, values[lane]};
@@ -203,9 +207,12 @@ HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const S
     const BlockQuery& query = scan.queries[scan.which[q]];
     for (std::size_t b = 0; b < kBlocks; ++b) {
       const std::uint8_t* norms = scan.blocks[first_block + b] + 64 * scan.layout.groups;
+      const std::size_t rows = scan.rows_of(first_block + b);
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
+        const std::size_t before = v * kLanes<kRows>;
         collect(Lanes<kRows>(), tile.distances(query, i, b, v, norms), scan.bounds[scan.which[q]],
-                (first_block + b) * kBlockRows + v * kLanes<kRows>, scan.count, scan.hits + q * scan.count, scan.found[q]);
+                (first_block + b) * kBlockRows + before, rows > before ? rows - before : 0, scan.hits + q * scan.count,
+                scan.found[q]);
       }
     }
   }
@@ -239,51 +246,54 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
   collect_tile(half, scan, first_query, first_block + kBlocks);
 }
 
-template <std::size_t kBlocks, bool kHalf, bool kAhead>
+template <std::size_t kBlocks, bool kHalf>
 void scan_with_all(const Scan& scan, std::size_t first_block) {
   std::size_t q = 0;
-  for (; q + kWide <= scan.which.size(); q += kWide) scan_tile<kWide, kBlocks, kHalf, kAhead>(scan, q, first_block);
-  for (; q < scan.which.size(); ++q) scan_tile<1, kBlocks, kHalf, kAhead>(scan, q, first_block);
+  for (; q + kWide <= scan.which.size(); q += kWide) scan_tile<kWide, kBlocks, kHalf, false>(scan, q, first_block);
+  for (; q < scan.which.size(); ++q) scan_tile<1, kBlocks, kHalf, false>(scan, q, first_block);
 }
 
 /// The last `left` blocks, kMost at most, and half a block behind them if `half` says so.
-template <std::size_t kMost, bool kAhead>
+template <std::size_t kMost>
 void scan_last(const Scan& scan, std::size_t first_block, std::size_t left, bool half) {
   if constexpr (kMost > 0) {
-    if (left < kMost) return scan_last<kMost - 1, kAhead>(scan, first_block, left, half);
+    if (left < kMost) return scan_last<kMost - 1>(scan, first_block, left, half);
   }
-  if (kHalfJoins && half) return scan_with_all<kMost, kHalfJoins, kAhead>(scan, first_block);
-  if constexpr (kMost > 0) scan_with_all<kMost, false, kAhead>(scan, first_block);
-  if (half) scan_with_all<0, true, kAhead>(scan, first_block + kMost);
-}
-
-template <std::size_t kMost, bool kAhead>
-HWY_INLINE void scan_all(const Scan& scan) {
-  const std::size_t behind = scan.count % kBlockRows;
-  const bool half = behind != 0 && behind <= kHalfRows;
-  const std::size_t whole = scan.count / kBlockRows + (behind > kHalfRows ? 1 : 0);
-  std::size_t b = 0;
-  for (; whole - b > kMost; b += kMost) scan_with_all<kMost, false, kAhead>(scan, b);
-  scan_last<kMost, kAhead>(scan, b, whole - b, half);
-}
-
-std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound, BlockHit* hits,
-                     Blocks ahead) {
-  std::size_t found = 0;
-  constexpr std::uint32_t kItself = 0;
-  const Scan scan{&query, &bound, {&kItself, 1}, blocks, count, layout, hits, &found, ahead};
-  if (ahead.empty()) {
-    scan_all<kTallForOne, false>(scan);
-  } else {
-    scan_all<kTallForOne, true>(scan);
-  }
-  return found;
+  if (kHalfJoins && half) return scan_with_all<kMost, kHalfJoins>(scan, first_block);
+  if constexpr (kMost > 0) scan_with_all<kMost, false>(scan, first_block);
+  if (half) scan_with_all<0, true>(scan, first_block + kMost);
 }
 
 void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
                std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, which.size(), std::size_t{0});
-  scan_all<kTall, false>({queries, bounds, which, blocks, count, layout, hits, found});
+  const Scan scan{queries, bounds, which, blocks, {}, count, layout, hits, found};
+  const std::size_t behind = count % kBlockRows;
+  const bool half = behind != 0 && behind <= kHalfRows;
+  const std::size_t whole = count / kBlockRows + (behind > kHalfRows ? 1 : 0);
+  std::size_t b = 0;
+  for (; whole - b > kTall; b += kTall) scan_with_all<kTall, false>(scan, b);
+  scan_last<kTall>(scan, b, whole - b, half);
+}
+
+template <bool kAhead>
+HWY_INLINE void scan_with_one(const Scan& scan) {
+  std::size_t b = 0;
+  for (; b + kTallForOne <= scan.blocks.size(); b += kTallForOne) scan_tile<1, kTallForOne, false, kAhead>(scan, 0, b);
+  for (; b < scan.blocks.size(); ++b) scan_tile<1, 1, false, kAhead>(scan, 0, b);
+}
+
+std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout, float bound,
+                     BlockHit* hits, Blocks ahead) {
+  std::size_t found = 0;
+  constexpr std::uint32_t kItself = 0;
+  const Scan scan{&query, &bound, {&kItself, 1}, blocks, rows, 0, layout, hits, &found, ahead};
+  if (ahead.empty()) {
+    scan_with_one<false>(scan);
+  } else {
+    scan_with_one<true>(scan);
+  }
+  return found;
 }
 
 template <std::size_t kQueries>
@@ -319,7 +329,7 @@ std::size_t find_within(const float* distances, std::size_t count, float bound, 
   using D = Lanes<kBlockRows>;
   std::size_t found = 0;
   for (std::size_t i = 0; i < count; i += kLanes<kBlockRows>) {
-    collect(D(), hn::LoadU(hn::Rebind<float, D>(), distances + i), bound, i, count, hits, found);
+    collect(D(), hn::LoadU(hn::Rebind<float, D>(), distances + i), bound, i, count - i, hits, found);
   }
   return found;
 }
@@ -338,9 +348,9 @@ HWY_EXPORT(all_distances);
 HWY_EXPORT(find_within);
 HWY_EXPORT(block_target_name);
 
-std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound,
-                        BlockHit* hits, Blocks ahead) noexcept {
-  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, count, layout, bound, hits, ahead);
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout,
+                        float bound, BlockHit* hits, Blocks ahead) noexcept {
+  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, rows, layout, bound, hits, ahead);
 }
 
 void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,

@@ -45,15 +45,15 @@ struct BlockHit {
   float distance;
 };
 
-/// The rows within `bound` among the first `count` of `blocks`, in order, into `hits`, which has room for `count`. Returns how
-/// many. A distance is a function of query and row alone, bit for bit, on one instruction set.
+/// The rows within `bound` of blocks of which each holds as many as `rows` says (1 to 16), in order, into `hits`, which has room for
+/// all. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
 /// While a block is read, that of the same number in `ahead` (none, or as many as there are blocks) is asked for, line by line: a
 /// list may be over before memory has answered, and more requests at once than the processor keeps would have to be waited for.
-std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::size_t count, BlockLayout layout, float bound,
-                        BlockHit* hits, Blocks ahead = {}) noexcept;
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout,
+                        float bound, BlockHit* hits, Blocks ahead = {}) noexcept;
 
-/// The same for several queries at once, with a bound each: those whose numbers are in `which`. Hits of the i-th of them at
-/// hits + i * count, found[i] of them.
+/// The same for several queries at once, with a bound each: those whose numbers are in `which`; of blocks that are full but for the
+/// last, and have `count` rows together. Hits of the i-th query at hits + i * count, found[i] of them.
 void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
                  std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept;
 

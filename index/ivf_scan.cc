@@ -1,6 +1,7 @@
 #include "index/ivf_scan.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -53,61 +54,90 @@ struct SomeBlocks {
   kernels::Blocks blocks() const noexcept { return {where, count}; }
 };
 
-/// Goes through the blocks of a query's lists, as the scan does, some way before it.
-class BlocksAhead {
+/// The blocks of all lists that a query visits, one list after the other: as many at once as a kernel takes, whichever lists they
+/// are of, so that a short list costs no call of its own. Blocks that come later are known some way ahead.
+class BlockStream {
  public:
-  BlocksAhead(const Int8BlockLists& lists, std::span<const Candidate> visited) : lists_(lists), visited_(visited) {
+  BlockStream(const Int8BlockLists& lists, std::span<const Candidate> visited) : lists_(lists), visited_(visited) {
     for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.pieces().prefetch_header(visited[j].id);
     for (std::size_t j = 0; j < std::min(kTablesAhead, visited.size()); ++j) lists.pieces().prefetch_table(visited[j].id);
-    enter();
+    fill(kBlocksAhead);
     const std::size_t bytes = lists.pieces().piece_bytes();
-    for (std::size_t i = 0; i < kBlocksAhead; ++i) {
-      const std::uint8_t* block = next(nullptr);
-      for (std::size_t at = 0; block != nullptr && at < bytes; at += 64) prefetch_far(block + at);
+    for (std::size_t i = 0; i < known_; ++i) {
+      for (std::size_t at = 0; at < bytes; at += 64) prefetch_far(where_[i] + at);
     }
   }
 
-  /// The next block; behind the last `otherwise`.
-  const std::uint8_t* next(const std::uint8_t* otherwise) noexcept {
-    while (at_ == end_) {
-      if (list_ >= visited_.size()) return otherwise;
-      ++list_;
-      enter();
-    }
-    return lists_.block(visited_[list_].id, at_++);
+  /// Goes on to the next blocks. False: there are none.
+  bool next() noexcept {
+    const auto shift = [this](auto& of_blocks) {
+      std::shift_left(of_blocks.begin(), of_blocks.begin() + static_cast<std::ptrdiff_t>(known_),
+                      static_cast<std::ptrdiff_t>(count_));
+    };
+    shift(where_);
+    shift(rows_);
+    known_ -= count_;
+    fill(where_.size());
+    count_ = std::min(kBlocksAtOnce, known_);
+    if (count_ == 0) return false;
+    // behind the last block that one is asked for again, which costs next to nothing
+    for (std::size_t i = known_; i < kBlocksAhead + count_; ++i) where_[i] = where_[known_ - 1];
+    return true;
   }
+
+  kernels::Blocks blocks() const noexcept { return {where_.data(), count_}; }
+  std::span<const std::uint8_t> rows() const noexcept { return {rows_.data(), count_}; }
+
+  /// As many blocks of later, which nobody has asked for yet.
+  kernels::Blocks ahead() const noexcept { return {where_.data() + kBlocksAhead, count_}; }
 
  private:
-  void enter() noexcept {
+  /// Until so many blocks are known, or all.
+  void fill(std::size_t most) noexcept {
+    while (known_ < most) {
+      if (at_ == end_) {
+        if (list_ == visited_.size()) return;
+        enter(static_cast<std::size_t>(visited_[list_].id));
+        continue;
+      }
+      where_[known_] = lists_.block(static_cast<std::size_t>(visited_[list_ - 1].id), at_++);
+      rows_[known_++] = static_cast<std::uint8_t>(std::min(left_, kBlockRows));
+      left_ -= rows_[known_ - 1];
+    }
+  }
+
+  void enter(std::size_t list) noexcept {
     at_ = 0;
-    end_ = list_ < visited_.size() ? lists_.blocks(visited_[list_].id) : 0;
+    end_ = lists_.blocks(list);
+    left_ = lists_.size(list);
     if (list_ + kTablesAhead < visited_.size()) lists_.pieces().prefetch_table(visited_[list_ + kTablesAhead].id);
     if (list_ + kHeadersAhead < visited_.size()) lists_.pieces().prefetch_header(visited_[list_ + kHeadersAhead].id);
+    ++list_;
   }
 
   const Int8BlockLists& lists_;
   std::span<const Candidate> visited_;
-  std::size_t list_ = 0;
-  std::size_t at_ = 0;
-  std::size_t end_ = 0;
+  std::size_t list_ = 0;   ///< that is entered next
+  std::size_t at_ = 0;     ///< block of the list that was entered last
+  std::size_t end_ = 0;    ///< how many it has
+  std::size_t left_ = 0;   ///< its rows in blocks from `at_` on
+  std::size_t known_ = 0;  ///< blocks in `where_`, of which the first `count_` are those of this step
+  std::size_t count_ = 0;
+  std::array<const std::uint8_t*, kBlocksAhead + kBlocksAtOnce> where_;
+  std::array<std::uint8_t, kBlocksAhead + kBlocksAtOnce> rows_;
 };
 
 void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, CandidatePool& nearest) {
   const std::span<const Candidate> visited = search.batch.lists(query);
   const BlockQuery& encoded = (*search.batch.encoded())[query];
-  BlocksAhead ahead(lists, visited);
-  for (const Candidate& list : visited) {
-    for (std::size_t first = 0; first < lists.blocks(list.id); first += kBlocksAtOnce) {
-      const SomeBlocks some(lists, list.id, first);
-      const std::uint8_t* later[kBlocksAtOnce];
-      for (std::size_t i = 0; i < some.count; ++i) later[i] = ahead.next(some.where[i]);
-      BlockHit hits[kRowsAtOnce];
-      const std::size_t found =
-          kernels::scan_blocks(encoded, some.blocks(), some.rows, lists.layout(), nearest.bound(), hits, {later, some.count});
-      if (found != 0) nearest.take(lists, some.blocks(), {hits, found});
-    }
-    search.work.distances += lists.size(list.id);
+  BlockStream stream(lists, visited);
+  while (stream.next()) {
+    BlockHit hits[kRowsAtOnce];
+    const std::size_t found =
+        kernels::scan_blocks(encoded, stream.blocks(), stream.rows(), lists.layout(), nearest.bound(), hits, stream.ahead());
+    if (found != 0) nearest.take(lists, stream.blocks(), {hits, found});
   }
+  for (const Candidate& list : visited) search.work.distances += lists.size(list.id);
 }
 
 /// Asks for some blocks bit by bit, as more at once would have to be waited for.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace annulus {
@@ -27,6 +28,10 @@ class CostMeter {
     return static_cast<std::size_t>(std::max<std::uint64_t>(1, mean_ns_.load(std::memory_order_relaxed) * units / kThreadWorthNs));
   }
 
+  /// Which of `parts` parts that go on at once should be measured, each in turn: to ask for a thread's time is a call of the kernel,
+  /// which is dear beside a search. parts > 0.
+  std::size_t measured_of(std::size_t parts) noexcept { return turn_.fetch_add(1, std::memory_order_relaxed) % parts; }
+
   /// `units` units took `nanoseconds` of processor time. The mean is over about eight observations.
   void learn(std::uint64_t nanoseconds, std::size_t units) noexcept {
     if (units == 0) return;
@@ -37,6 +42,7 @@ class CostMeter {
 
  private:
   std::atomic<std::uint64_t> mean_ns_{0};
+  std::atomic<std::size_t> turn_{0};
 };
 
 }  // namespace annulus

@@ -235,11 +235,12 @@ class RouterSearch {
     grow_to(memory_->nearest, bounds.size());
     for (std::size_t i = 0; i < bounds.size(); ++i) memory_->nearest[i].clear();
     memory_->share_asked.assign(blocks_, 0.0);
+    const std::size_t measured = router_.query_cost_.measured_of(cover_.size());
     // a block's lists lie side by side, for the merge
     const auto ask_shard = [&](std::size_t task) {
-      const std::uint64_t began = thread_nanoseconds();
       const std::size_t block = task % blocks_;
       const std::size_t shard = task / blocks_;
+      const std::uint64_t began = shard == measured ? thread_nanoseconds() : 0;
       const QueryBatch& batch = *batches_[block];
       shard_of(cover_[shard]).candidates(
           {.queries = batch,
@@ -251,7 +252,7 @@ class RouterSearch {
            .bounds = bounds.empty() ? std::span<SharedBound>() : std::span(bounds).subspan(block * block_, batch.size())},
           lists_[block * cover_.size() + shard]);
       if (!bounds.empty() && merges_bounds_) merge_bounds(block, shard, asked);
-      router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
+      if (shard == measured) router_.query_cost_.learn(thread_nanoseconds() - began, batch.size());
     };
     const auto failures = fan_out(tasks, router_.query_cost_.threads_for(open.size() * cover_.size()), std::ref(ask_shard));
     if (filter_failure_) std::rethrow_exception(filter_failure_);

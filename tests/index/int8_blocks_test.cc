@@ -66,7 +66,8 @@ TEST(Int8BlockLists, AreScannedWhereTheyLie) {
   const kernels::BlockQuery form{query.data(), 0, 1, 0};
   std::vector<const std::uint8_t*> blocks;
   for (std::size_t i = 0; i < lists.blocks(0); ++i) blocks.push_back(lists.block(0, i));
-  const std::size_t found = kernels::scan_blocks(form, blocks, lists.size(0), lists.layout(), 80.0F, hits.data());
+  const std::size_t found =
+      kernels::scan_blocks(form, blocks, std::vector<std::uint8_t>{16, 16, 8}, lists.layout(), 80.0F, hits.data());
   ASSERT_EQ(found, 11U);  // 8 * 0 to 8 * 10
   for (std::size_t i = 0; i < found; ++i) {
     EXPECT_EQ(lists.row(0, hits[i].position), 100 + i);
