@@ -49,6 +49,12 @@ std::unique_ptr<faiss::IndexHNSWFlat> new_hnsw(const IndexData& data) {
 
 }  // namespace
 
+Json params_of(const SearchEngine& engine, Setting setting) {
+  Json params{{engine.setting_name(), setting.value}};
+  if (setting.rerank != 0) params["rerank"] = setting.rerank;
+  return params;
+}
+
 Cluster::Cluster(const IndexData& data, std::string factory, std::size_t shards, std::size_t replicas)
     : data_(data), factory_(std::move(factory)), shards_(shards), replicas_(replicas) {
   RouterOptions options;
@@ -89,9 +95,10 @@ std::string Cluster::name() const {
   return "annulus " + factory_ + " S=" + std::to_string(shards_) + (replicas_ == 1 ? "" : " R=" + std::to_string(replicas_));
 }
 
-void Cluster::set(int setting) {
+void Cluster::set(Setting setting) {
   options_.params = {};
-  (setting_name() == "ef" ? options_.params.ef : options_.params.nprobe) = setting;
+  (setting_name() == "ef" ? options_.params.ef : options_.params.nprobe) = setting.value;
+  if (setting.rerank != 0) options_.params.rerank = setting.rerank;
 }
 
 void Cluster::search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) {
@@ -144,8 +151,8 @@ std::string FaissHnsw::name() const {
   return sharded_ == nullptr ? "faiss::IndexHNSWFlat 16" : "faiss::IndexShards of " + std::to_string(parts_.size()) + " HNSW16";
 }
 
-void FaissHnsw::set(int setting) {
-  for (const auto& part : parts_) dynamic_cast<faiss::IndexHNSWFlat&>(*part).hnsw.efSearch = setting;
+void FaissHnsw::set(Setting setting) {
+  for (const auto& part : parts_) dynamic_cast<faiss::IndexHNSWFlat&>(*part).hnsw.efSearch = setting.value;
 }
 
 void FaissHnsw::search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/context.h"
 #include "bench/index_data.h"
 #include "shard/vector_router.h"
 
@@ -17,7 +18,13 @@ struct Index;
 
 namespace annulus::bench {
 
-/// Something that answers queries, one setting (ef or nprobe) deciding how well. Answers are row numbers, UINT32_MAX for none.
+/// How well an engine searches: its ef or nprobe, and how many candidates an IVF of ours ranks exactly (0: as many as it will).
+struct Setting {
+  int value = 0;
+  int rerank = 0;
+};
+
+/// Something that answers queries, one setting deciding how well. Answers are row numbers, UINT32_MAX for none.
 class SearchEngine {
  public:
   virtual ~SearchEngine() = default;
@@ -26,7 +33,7 @@ class SearchEngine {
 
   /// "ef" or "nprobe".
   virtual std::string setting_name() const = 0;
-  virtual void set(int setting) = 0;
+  virtual void set(Setting setting) = 0;
 
   /// The 10 nearest of queries [begin, begin + count); count x 10 row numbers into `rows`, if it is not null.
   virtual void search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) = 0;
@@ -34,6 +41,9 @@ class SearchEngine {
   /// Distances computed by the last search, if it tells.
   virtual std::uint64_t distances() const { return 0; }
 };
+
+/// As `params` of a row.
+Json params_of(const SearchEngine& engine, Setting setting);
 
 /// A cluster of shards of ours.
 class Cluster final : public SearchEngine {
@@ -47,7 +57,7 @@ class Cluster final : public SearchEngine {
   VectorRouter& router() noexcept { return *router_; }
   std::string name() const override;
   std::string setting_name() const override { return factory_.starts_with("HNSW") ? "ef" : "nprobe"; }
-  void set(int setting) override;
+  void set(Setting setting) override;
 
   /// Searches return only keys that `filter` accepts, from now on; null: all. It must outlive them.
   void restrict_to(const KeyFilter* filter) noexcept { options_.filter = filter; }
@@ -74,7 +84,7 @@ class FaissHnsw final : public SearchEngine {
 
   std::string name() const override;
   std::string setting_name() const override { return "ef"; }
-  void set(int setting) override;
+  void set(Setting setting) override;
   void search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) override;
 
  private:

@@ -43,7 +43,7 @@ Json filter_row(const FilteredEngine& engine, Cluster& scan, const IndexData& da
   return {
       {"figure", "filters"},
       {"engine", cluster.name()},
-      {"params", {{cluster.setting_name(), engine.setting}}},
+      {"params", params_of(cluster, engine.setting)},
       {"selectivity", selectivity},
       {"batch", 1},
       {"threads", 1},

@@ -13,7 +13,7 @@ namespace annulus::bench {
 /// An engine and what it is set to.
 struct FilteredEngine {
   Cluster* cluster = nullptr;
-  int setting = 0;
+  Setting setting;
 };
 
 /// One row for each engine and each of the selectivities 50, 10, 1 and 0.1 %: rows are accepted by their numbers, evenly spread,

@@ -40,7 +40,9 @@ std::string figure_text(const Json& of) {
 std::string params_text(const Json& of) {
   std::string text;
   if (of.contains("params")) {
-    for (const auto& [name, value] : of["params"].items()) text += fmt::format("{} {}", name, value.get<int>());
+    for (const auto& [name, value] : of["params"].items()) {
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value.get<int>());
+    }
   }
   if (of.contains("selectivity")) text += fmt::format(", {} % accepted", 100 * of["selectivity"].get<double>());
   if (of.contains("batch")) text += fmt::format("{}x{}", text.empty() ? "" : ", ", of["batch"].get<std::size_t>());

