@@ -28,8 +28,8 @@ class CostMeter {
     return static_cast<std::size_t>(std::max<std::uint64_t>(1, mean_ns_.load(std::memory_order_relaxed) * units / kThreadWorthNs));
   }
 
-  /// Which of `parts` parts that go on at once should be measured, each in turn: to ask for a thread's time is a call of the kernel,
-  /// which is dear beside a search. parts > 0.
+  /// Which of `parts` parts that go on at once should be measured, each in turn: to ask for a thread's time is a call of the
+  /// kernel, which is dear beside a search. parts > 0.
   std::size_t measured_of(std::size_t parts) noexcept { return turn_.fetch_add(1, std::memory_order_relaxed) % parts; }
 
   /// `units` units took `nanoseconds` of processor time. The mean is over about eight observations.

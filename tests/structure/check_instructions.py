@@ -32,7 +32,8 @@ def strangers(lines):
 
 
 def disassembly(archive):
-    with subprocess.Popen(["objdump", "--disassemble", "--no-show-raw-insn", archive], stdout=subprocess.PIPE, text=True) as objdump:
+    command = ["objdump", "--disassemble", "--no-show-raw-insn", archive]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as objdump:
         yield from objdump.stdout
     if objdump.returncode != 0:
         sys.exit(f"check_instructions: objdump failed on {archive}")
