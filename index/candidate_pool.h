@@ -30,6 +30,12 @@ class CandidatePool {
   /// No row farther than this is of use any more.
   float bound() const noexcept { return shared_ == nullptr ? limit_ : std::min(limit_, shared_->get()); }
 
+  /// Takes what an earlier scan gave of the same index, at most k. The first call.
+  void begin_with(std::span<const Candidate> found) {
+    for (const Candidate& candidate : found) keys_[size_++] = distance_key(candidate.distance, *search_->rows.find(candidate.id));
+    if (size_ >= search_->k) drop_farther();
+  }
+
   /// Takes rows at positions of `blocks`.
   void take(const Int8BlockLists& lists, kernels::Blocks blocks, std::span<const kernels::BlockHit> hits) {
     for (const kernels::BlockHit& hit : hits) {

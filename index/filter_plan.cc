@@ -25,6 +25,10 @@ constexpr double kMoveMet = 1.0 / 40;   // a row enters the rows that were met, 
 constexpr double kWalkFan = 42;
 constexpr double kWalkFall = 0.2;
 
+// Questions after the first k accepted rows, of what they would be if the nearest lists did not come first; where rows are asked
+// about one by one. (Blocks are compared as a whole, and batches of them list by list: there it makes no difference.)
+constexpr double kNearestFirst = 0.3;
+
 // How lists to visit grow as the filter accepts less.
 constexpr double kListGrowth = 0.8;
 // Accepted rows that the visited lists should hold for each that is asked for.
@@ -42,6 +46,15 @@ constexpr double kFullEvidence = 32;
 // More lists are worth a further round from this many times those visited on.
 constexpr double kWorthARound = 1.25;
 
+// Lists visited in the end of a round, of those in its beginning: a round of a batch goes list by list, and asks about more rows the
+// fewer near ones it has found before.
+constexpr std::size_t kRoundGrowth = 4;
+
+// An estimate of what lists cost may be wrong by this factor: it depends on how the rows lie. What may be spent, of the time of
+// the scan, to see what they do cost.
+constexpr double kListDoubt = 2;
+constexpr double kPilotPart = 0.2;
+
 // The estimate of walks may be too high by this factor: it depends on how the rows lie.
 constexpr double kWalkDoubt = 4;
 
@@ -54,11 +67,12 @@ constexpr double kForecastEvidence = 3;
 
 double bytes_of(const IndexFacts& index) { return static_cast<double>(index.dimension) * (index.coded ? 1 : sizeof(float)); }
 
-/// Rows that a scan by distance asks a filter about until k are found, and while the k-th distance falls.
-double questions(double k, double selectivity, double rows) {
-  if (selectivity <= 0) return rows;
+/// Rows that a scan by distance asks a filter about until k are found, and while the k-th distance falls: by `fall` of what it
+/// would be if rows came in no order.
+double questions(double k, double selectivity, double rows, double fall = 1) {
+  if (selectivity <= 0 || rows <= 0) return rows;
   const double first = std::min(rows, k / selectivity);
-  return std::min(rows, first * (1 + std::log(std::max(1.0, rows / first))));
+  return std::min(rows, first * (1 + fall * std::log(std::max(1.0, rows / first))));
 }
 
 /// One walk that keeps `met` rows, where `expected` would have been enough had as many been accepted near the query as elsewhere.
@@ -93,10 +107,35 @@ double rows_in(std::size_t lists, const IndexFacts& index) {
 
 double list_row_ns(const IndexFacts& index) { return kListRow + kListByte * bytes_of(index); }
 
-double lists_ns(std::size_t nprobe, const SearchFacts& search, const FilterFacts& filter, const IndexFacts& index) {
-  const double rows = rows_in(nprobe, index);
-  return static_cast<double>(nprobe) * kList + rows * list_row_ns(index) +
-         questions(static_cast<double>(search.kept), filter.selectivity, rows) * (kHit + filter.apart_ns);
+/// So many more lists, with so many rows, and so many questions about these.
+double lists_ns(double lists, double rows, double questions, const FilterFacts& filter, const IndexFacts& index) {
+  return lists * kList + rows * list_row_ns(index) + questions * (kHit + filter.apart_ns);
+}
+
+/// How many times more the filter accepts elsewhere than near a query, at least, as far as chance allows.
+double shortage(const FilterPlan& plan, const FilterTally& tally) {
+  const double accepted = static_cast<double>(tally.accepted);
+  const double near = (accepted + 2 * std::sqrt(accepted) + 1) / static_cast<double>(std::max<std::size_t>(tally.asked, 1));
+  return std::max(1.0, plan.filter.selectivity / near);
+}
+
+/// What lists cost from one number of them to another, where the filter accepts so many times less near the query than elsewhere.
+double lists_ns(const FilterPlan& plan, std::size_t from, std::size_t to, double shortage) {
+  const double rows = rows_in(to, plan.index);
+  const double before = rows_in(from, plan.index);
+  const double kept = static_cast<double>(plan.search.kept);
+  // If as few are accepted further on as near the query, all the rows up to there are asked about; if as many as elsewhere, few
+  // are. Nothing tells which: the geometric mean is wrong by the least factor.
+  const double part = plan.filter.selectivity / shortage;
+  const double fall = plan.index.one_by_one ? kNearestFirst : 1;
+  const double many = questions(kept, part, rows, fall) - questions(kept, part, before, fall);
+  const double few = std::min(many, questions(kept, plan.filter.selectivity, rows - before, fall));
+  return lists_ns(static_cast<double>(to - from), rows - before, std::sqrt(many * few), plan.filter, plan.index);
+}
+
+/// A list in which the filter is asked about every row.
+double look_ns(const FilterPlan& plan) {
+  return kList + rows_in(1, plan.index) * (list_row_ns(plan.index) + kHit + plan.filter.apart_ns);
 }
 
 /// As many lists as a small part of the scan's time allows, if the filter is asked about every row in them.
@@ -104,9 +143,15 @@ std::size_t first_look(const FilterPlan& plan) {
   const double scan_ns = plan.scan_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
   const double index_ns = plan.index_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
   if (!plan.may_scan || index_ns <= kLookPart * scan_ns) return plan.nprobe;
-  const double list_ns = kList + rows_in(1, plan.index) * (list_row_ns(plan.index) + kHit + plan.filter.apart_ns);
-  const double lists = kLookPart * scan_ns / std::max(list_ns, 1e-9);
+  const double lists = kLookPart * scan_ns / look_ns(plan);
   return std::clamp<std::size_t>(static_cast<std::size_t>(std::min(lists, 1e9)), 1, plan.nprobe);
+}
+
+/// As many queries as a small part of the scan's time allows, if each of them visits the first lists.
+std::size_t first_to_look(const FilterPlan& plan) {
+  if (plan.first_lists >= plan.nprobe) return plan.search.queries;
+  const double queries = kLookPart * plan.scan_ns / (static_cast<double>(plan.first_lists) * look_ns(plan));
+  return std::max<std::size_t>(static_cast<std::size_t>(std::min(queries, 1e9)), 1);
 }
 
 double flat_ns(const SearchFacts& search, const FilterFacts& filter, const IndexFacts& index) {
@@ -155,8 +200,9 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
           kListReserve * static_cast<double>(search.k) / std::max(allowed, 1e-9) * static_cast<double>(index.nlist);
       within_reach = allowed >= static_cast<double>(search.k);
       plan.nprobe = std::max(plan.nprobe, static_cast<std::size_t>(std::min(std::ceil(needed), static_cast<double>(index.nlist))));
-      plan.index_ns = queries * lists_ns(plan.nprobe, search, asked, index);
+      plan.index_ns = queries * lists_ns(plan, 0, plan.nprobe, 1);
       plan.first_lists = first_look(plan);
+      plan.scouts = first_to_look(plan);
       plan.tallied = static_cast<std::size_t>(std::min(std::ceil(kFullEvidence / std::max(selectivity, 1e-9)), live + 1));
       break;
     }
@@ -198,29 +244,36 @@ double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t 
 
 FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {
   const double expected = plan.filter.selectivity * static_cast<double>(tally.asked);
-  // as many as chance would not exceed
-  const double accepted = static_cast<double>(tally.accepted);
-  const double near = (accepted + 2 * std::sqrt(accepted) + 1) / static_cast<double>(std::max<std::size_t>(tally.asked, 1));
-  const double shortage = std::max(1.0, plan.filter.selectivity / near);
-  const double wanted = std::min(std::round(static_cast<double>(plan.nprobe) * shortage), static_cast<double>(plan.index.nlist));
+  const double times = shortage(plan, tally);
+  const double wanted = std::min(std::round(static_cast<double>(plan.nprobe) * times), static_cast<double>(plan.index.nlist));
   FurtherLists further{.total = static_cast<std::size_t>(wanted)};
-  further.next = further.total;
   if (further.total <= visited ||
       (visited >= plan.nprobe && wanted < kWorthARound * static_cast<double>(visited) && further.total < plan.index.nlist)) {
     return {visited, visited, 0};
   }
-  if (expected < kEvidence) further.next = std::min(further.total, 2 * visited);
-  const double rows = rows_in(further.total, plan.index);
-  const double before = rows_in(visited, plan.index);
-  const double kept = static_cast<double>(plan.search.kept);
-  // If as few are accepted further on as near the query, all the rows up to there are asked about; if as many as elsewhere, few
-  // are. Nothing tells which: the geometric mean is wrong by the least factor.
-  const double part = plan.filter.selectivity / shortage;
-  const double many = questions(kept, part, rows) - questions(kept, part, before);
-  const double few = std::min(many, questions(kept, plan.filter.selectivity, rows - before));
-  further.cost_ns = (wanted - static_cast<double>(visited)) * kList + (rows - before) * list_row_ns(plan.index) +
-                    std::sqrt(many * few) * (kHit + plan.filter.apart_ns);
+  if (visited == 0) {
+    further.next = std::min(further.total, plan.first_lists);
+  } else if (expected < kEvidence) {
+    further.next = std::min(further.total, 2 * visited);
+  } else {
+    further.next = std::min(further.total, std::max(plan.nprobe, kRoundGrowth * visited));
+  }
+  further.cost_ns = lists_ns(plan, visited, further.total, times);
   return further;
+}
+
+double forecast_ns(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {
+  return lists_ns(plan, 0, visited, shortage(plan, tally));
+}
+
+double visited_ns(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {
+  return lists_ns(static_cast<double>(visited), rows_in(visited, plan.index), static_cast<double>(tally.questions), plan.filter,
+                  plan.index);
+}
+
+bool wants_pilot(const Doubt& doubt) noexcept {
+  return doubt.each_ns <= kPilotPart * doubt.scan_ns && doubt.index_ns <= kListDoubt * doubt.scan_ns &&
+         doubt.scan_ns <= kListDoubt * doubt.index_ns;
 }
 
 }  // namespace annulus

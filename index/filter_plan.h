@@ -27,6 +27,7 @@ struct IndexFacts {
   std::size_t rows = 0;       ///< dead ones too
   std::size_t live = 0;
   std::size_t nlist = 1;      ///< IVF
+  bool one_by_one = false;    ///< IVF: a row is asked about before the next is compared, not a block of them after
 };
 
 /// What a search of lists has learnt of a filter near one query, from the rows that it asks about first: they are of the nearest
@@ -35,8 +36,10 @@ struct FilterTally {
   std::size_t most = std::numeric_limits<std::size_t>::max();  ///< rows that count
   std::size_t asked = 0;
   std::size_t accepted = 0;
+  std::size_t questions = 0;  ///< all of them, those that do not count too
 
   void count(bool one_accepted) noexcept {
+    ++questions;
     if (asked == most) return;
     ++asked;
     accepted += one_accepted ? 1 : 0;
@@ -73,6 +76,7 @@ struct FilterPlan {
 
   /// For an IVF, whose queries go on from here, each as it finds the filter near it (further_lists).
   std::size_t first_lists = 1;  ///< to visit before the first look back: few where the scan is not much dearer
+  std::size_t scouts = std::numeric_limits<std::size_t>::max();  ///< queries that look before the others do
   std::size_t tallied = std::numeric_limits<std::size_t>::max();  ///< FilterTally::most
   bool may_scan = true;
   double gather_ns = 0;   ///< of scan_ns: finding the accepted rows ...
@@ -89,6 +93,13 @@ struct FurtherLists {
   double cost_ns = 0;     ///< estimate for all further lists
 };
 
+/// Queries of an IVF that a scan may answer for less than the index.
+struct Doubt {
+  double each_ns = 0;   ///< what the index costs one of them, ...
+  double index_ns = 0;  ///< ... and all of them, by estimate
+  double scan_ns = 0;   ///< what the scan costs them
+};
+
 /// The cheaper way by estimate; `method` overrules. Pure. The costs of single steps are constants, measured on one machine: what
 /// counts is how they compare, which the dimension and the cost of the filter decide, which are given.
 FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search,
@@ -102,6 +113,14 @@ double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t 
 /// The lists that a query needs: those planned where the filter accepts as much near the query as elsewhere (or more). Where it
 /// accepts less, so many more that they hold as many accepted rows as were expected of those planned.
 FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited);
+
+/// What the lists of a query cost that ends at `visited`, by what `tally` says of the filter near it; and what they did cost.
+double forecast_ns(const FilterPlan& plan, const FilterTally& tally, std::size_t visited);
+double visited_ns(const FilterPlan& plan, const FilterTally& tally, std::size_t visited);
+
+/// Whether one of the queries should go through the index before the others, to see how far the estimate is from the truth: both
+/// ways cost about the same, and that one query little beside them.
+bool wants_pilot(const Doubt& doubt) noexcept;
 
 /// Part of an IVF's `nlist` lists that are visited for one of `nprobe` without a filter: the k nearest of the rows accepted
 /// lie as far apart as the k / selectivity nearest of all.

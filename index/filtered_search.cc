@@ -46,7 +46,8 @@ IndexFacts facts_of(const SearchedIndex& index) {
           .dimension = index.spec.dimension,
           .rows = index.rows.rows(),
           .live = index.rows.live(),
-          .nlist = index.parsed.nlist};
+          .nlist = index.parsed.nlist,
+          .one_by_one = index.store.candidates_are_exact()};
 }
 
 FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSample& sample) {

@@ -272,7 +272,10 @@ void scan_lists(const RowSearch& search, const IvfLists& lists, Candidate* out, 
   thread_local std::vector<CandidatePool> idle;
   std::vector<CandidatePool> nearest = std::move(idle);  // a filter may search in turn
   nearest.clear();
-  for (std::size_t i = 0; i < n; ++i) nearest.emplace_back(search, i, keys.data() + i * room);
+  for (std::size_t i = 0; i < n; ++i) {
+    nearest.emplace_back(search, i, keys.data() + i * room);
+    if (search.continues) nearest.back().begin_with({out + i * search.k, counts[i]});
+  }
   if (n < kFewQueries) {
     for (std::size_t i = 0; i < n; ++i) scan_for_one(search, blocks, i, nearest[i]);
   } else {

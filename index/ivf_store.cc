@@ -16,6 +16,7 @@
 #include "core/prefetch.h"
 #include "index/codec_impl.h"
 #include "index/distance.h"
+#include "index/exact_rank.h"
 #include "index/ivf_lists.h"
 #include "index/ivf_scan.h"
 #include "index/row_store.h"
@@ -212,30 +213,14 @@ class IvfStore final : public RowStore {
     scan_lists(wider, lists_, scratch->pool.data(), counts);
     for (std::size_t i = 0; i < n; ++i) {
       const std::span<Candidate> pool(scratch->pool.data() + i * kept, counts[i]);
-      rank(search, search.batch.query(i), pool);
+      rank_exactly(*this, spec_, search, i, pool);
       counts[i] = std::min(pool.size(), search.k);
       std::copy_n(pool.begin(), counts[i], out + i * search.k);
     }
   }
 
-  /// Gives candidates their exact distances, and sorts them.
-  void rank(const RowSearch& search, const float* query, std::span<Candidate> candidates) const {
-    ScratchLease scratch;
-    scratch->decoded.resize(spec_.dimension);
-    std::vector<Row>& rows = scratch->neighbours;
-    rows.clear();
-    for (const Candidate& candidate : candidates) rows.push_back(*search.rows.find(candidate.id));
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (i + 2 < rows.size()) prefetch(rows[i + 2]);
-      candidates[i].distance = distance(spec_.metric, query, vector(rows[i], scratch->decoded.data()), spec_.dimension);
-    }
-    search.work.distances += candidates.size();
-    std::sort(candidates.begin(), candidates.end(), NearerThan{search.order});
-  }
-
   /// `out` begins with those that earlier lists gave.
   std::size_t search_one(const RowSearch& search, std::size_t number, Candidate* out, std::size_t given) const {
-    const float* query = search.batch.query(number);
     const std::span<const Candidate> lists = search.batch.lists(number);
     TopK nearest({out, search.k}, search.order);
     for (std::size_t i = 0; i < given; ++i) nearest.push(Candidate(out[i]));
@@ -246,7 +231,7 @@ class IvfStore final : public RowStore {
       for (const Candidate& list : lists) scan_floats(search, number, static_cast<std::size_t>(list.id), nearest);
     }
     const std::span<Candidate> near = nearest.finish();
-    if (coded) rank(search, query, near);
+    if (coded) rank_exactly(*this, spec_, search, number, near);
     return near.size();
   }
 

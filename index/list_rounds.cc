@@ -1,12 +1,13 @@
 #include "index/list_rounds.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "core/reused.h"
 #include "index/codec_impl.h"
+#include "index/exact_rank.h"
 #include "index/query_batch.h"
-#include "index/top_k.h"
 
 namespace annulus {
 namespace {
@@ -19,6 +20,7 @@ struct Query {
   std::size_t wanted = 0;  ///< visited, after the next round
   FurtherLists further = {};
   bool left = false;  ///< to the scan
+  bool is_pilot = false;
 
   /// Begins anew; the memory of `own_lists` stays.
   void begin(std::span<const Candidate> known, std::size_t first) noexcept {
@@ -27,6 +29,7 @@ struct Query {
     wanted = first;
     further = {};
     left = false;
+    is_pilot = false;
   }
 };
 
@@ -34,12 +37,9 @@ struct Query {
 struct RoundsMemory {
   std::vector<Query> queries;  // only grows, to keep what is in them
   std::vector<FilterTally> tallies;
-  std::vector<SharedBound> code_bounds;
   QueryBatch::Memory round;                      // the batch of one round
   std::vector<std::span<const Candidate>> lists;  // of that batch
-  std::vector<Candidate> more;                   // what a round found ...
-  std::vector<std::size_t> more_counts;
-  std::vector<Candidate> merged;                 // ... and with what was known
+  std::vector<Candidate> pool;                   // what was found, before it is ranked
   std::vector<std::size_t> seekers;              // queries that want more lists than are known,
   std::vector<float> vectors;                    // their vectors,
   std::vector<Candidate> found;                  // and the lists found for them
@@ -51,57 +51,47 @@ struct RoundsMemory {
 class Rounds {
  public:
   Rounds(const SearchedIndex& index, const RowSearch& search, const QueryBatch& ready, const FilterPlan& plan)
-      : index_(index), search_(search), ready_(ready), plan_(plan) {
+      : index_(index), search_(search), ready_(ready), plan_(plan),
+        ranks_(search.phase == SearchPhase::kAnswers && !index.store.candidates_are_exact()) {
     if (memory_->queries.size() < ready.size()) memory_->queries.resize(ready.size());
     queries_ = std::span(memory_->queries).first(ready.size());
     memory_->tallies.assign(ready.size(), FilterTally{.most = plan.tallied});
-    memory_->code_bounds.clear();
-    if (search.phase == SearchPhase::kAnswers) memory_->code_bounds.resize(ready.size());
   }
 
   void run(Candidate* out, std::size_t* counts, std::vector<std::uint32_t>& to_scan) {
-    for (std::size_t i = 0; i < queries_.size(); ++i) {
-      queries_[i].begin(ready_.lists(i), std::min(plan_.first_lists, ready_.lists(i).size()));
+    const std::size_t n = queries_.size();
+    Candidate* found = out;
+    if (ranks_) {
+      memory_->pool.resize(n * plan_.search.kept);
+      found = memory_->pool.data();
+    }
+    const std::size_t scouts = std::min(plan_.scouts, n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const bool waits = i * scouts % n >= scouts;
+      queries_[i].begin(ready_.lists(i), waits ? 0 : std::min(plan_.first_lists, ready_.lists(i).size()));
     }
     if (plan_.first_lists >= plan_.nprobe) {
-      search(ready_, out, counts);
+      search(ready_, found, counts);
     } else {
-      search(next_round(), out, counts);
+      search(next_round(), found, counts);
     }
-    // A store whose candidates are exact adds to what it is given, and asks about no row that would fall out again.
-    const bool continues = index_.store.candidates_are_exact();
-    std::vector<Candidate>& more = memory_->more;
-    std::vector<std::size_t>& more_counts = memory_->more_counts;
-    while (choose(to_scan)) {
-      if (continues) {
-        search(next_round(), out, counts, true);
-        continue;
-      }
-      more.resize(queries_.size() * search_.k);
-      more_counts.resize(queries_.size());
-      search(next_round(), more.data(), more_counts.data());
-      for (std::size_t i = 0; i < queries_.size(); ++i) {
-        merge(out + i * search_.k, counts[i], {more.data() + i * search_.k, more_counts[i]});
-      }
-    }
+    while (choose(to_scan)) search(next_round(), found, counts, true);
+    if (ranks_) rank(found, out, counts);
   }
 
  private:
-  void search(const QueryBatch& batch, Candidate* out, std::size_t* counts, bool continues = false) {
-    const bool answers = search_.phase == SearchPhase::kAnswers;
-    // from round to round, where the search has none of its own
-    const std::span<SharedBound> bounds = answers ? std::span<SharedBound>(memory_->code_bounds) : search_.bounds;
+  void search(const QueryBatch& batch, Candidate* found, std::size_t* counts, bool continues = false) {
     index_.store.search({.batch = batch,
-                         .k = search_.k,
-                         .phase = search_.phase,
+                         .k = ranks_ ? plan_.search.kept : search_.k,
+                         .phase = ranks_ ? SearchPhase::kCandidates : search_.phase,
                          .filter = search_.filter,
                          .order = search_.order,
-                         .bounds = bounds,
+                         .bounds = ranks_ ? std::span<SharedBound>() : search_.bounds,
                          .rows = search_.rows,
                          .work = search_.work,
                          .tallies = memory_->tallies,
                          .continues = continues},
-                        out, counts);
+                        found, counts);
     for (Query& query : queries_) query.visited = query.wanted;
   }
 
@@ -115,11 +105,13 @@ class Rounds {
 
   /// Decides what comes next, from what the filter has accepted; false: nothing does.
   bool choose(std::vector<std::uint32_t>& to_scan) {
-    for (std::size_t i = 0; i < queries_.size(); ++i) {
-      Query& query = queries_[i];
-      query.further = query.left ? FurtherLists{} : further_lists(plan_, memory_->tallies[i], query.visited);
+    forecast();
+    if (!pilot_ && plan_.may_scan && !sends_pilot(to_scan)) leave_to_scan(to_scan);
+    if (pilot_) {
+      for (std::size_t i = 0; i < queries_.size(); ++i) {
+        if (i != *pilot_) queries_[i].further = {};
+      }
     }
-    if (plan_.may_scan) leave_to_scan(to_scan);
     find_lists();
     bool goes_on = false;
     for (Query& query : queries_) {
@@ -127,6 +119,62 @@ class Rounds {
       goes_on = goes_on || query.wanted > query.visited;
     }
     return goes_on;
+  }
+
+  /// How each query goes on. Those that wait are taken to be like those that had a first look.
+  void forecast() {
+    double cost_ns = 0;
+    std::size_t looked = 0;
+    for (std::size_t i = 0; i < queries_.size(); ++i) {
+      Query& query = queries_[i];
+      query.further = query.left ? FurtherLists{} : further_lists(plan_, memory_->tallies[i], query.visited);
+      if (pilot_ == i && query.further.next <= query.visited) learn_from_pilot();
+    }
+    for (Query& query : queries_) {
+      if (needs_more(query)) query.further.cost_ns *= dearer_;
+      if (query.visited == 0 || query.is_pilot) continue;
+      cost_ns += query.further.cost_ns;
+      ++looked;
+    }
+    for (Query& query : queries_) {
+      if (query.visited == 0 && !query.left) query.further.cost_ns = cost_ns / static_cast<double>(std::max<std::size_t>(looked, 1));
+    }
+  }
+
+  /// Whether the filter accepts less near the query than was planned for, which makes it hard to foresee what it costs.
+  bool needs_more(const Query& query) const noexcept { return query.further.total > plan_.nprobe; }
+
+  /// If it is in doubt whether the queries gain enough by the scan together: one of those that need more lists goes on alone, to
+  /// its end, and the others wait for what it meets. It is in the middle of them: as likely as any to be like the others.
+  bool sends_pilot(const std::vector<std::uint32_t>& to_scan) {
+    if (decided_ || !to_scan.empty()) return false;
+    decided_ = true;
+    Doubt doubt{.scan_ns = plan_.gather_ns};
+    std::size_t needing = 0;
+    for (const Query& query : queries_) {
+      if (query.further.cost_ns <= plan_.compare_ns) continue;
+      doubt.index_ns += query.further.cost_ns;
+      doubt.scan_ns += plan_.compare_ns;
+      if (!needs_more(query)) continue;
+      doubt.each_ns += query.further.cost_ns;
+      ++needing;
+    }
+    if (needing < 2) return false;
+    doubt.each_ns /= static_cast<double>(needing);
+    if (!wants_pilot(doubt)) return false;
+    needing /= 2;
+    for (std::size_t i = 0; !pilot_; ++i) {
+      if (needs_more(queries_[i]) && queries_[i].further.cost_ns > plan_.compare_ns && needing-- == 0) pilot_ = i;
+    }
+    queries_[*pilot_].is_pilot = true;
+    return true;
+  }
+
+  void learn_from_pilot() {
+    const FilterTally& tally = memory_->tallies[*pilot_];
+    const std::size_t visited = queries_[*pilot_].visited;
+    dearer_ = visited_ns(plan_, tally, visited) / forecast_ns(plan_, tally, visited);
+    pilot_.reset();
   }
 
   /// Finding the accepted rows is paid for once: the queries that gain by a scan must gain as much together.
@@ -182,21 +230,27 @@ class Rounds {
     query.lists = query.own_lists;
   }
 
-  void merge(Candidate* out, std::size_t& count, std::span<const Candidate> more) {
-    if (more.empty()) return;
-    std::vector<Candidate>& merged = memory_->merged;
-    merged.resize(count + more.size());
-    std::merge(out, out + count, more.begin(), more.end(), merged.begin(), NearerThan{search_.order});
-    count = std::min(merged.size(), search_.k);
-    std::copy_n(merged.begin(), count, out);
+  /// The nearest of what the codes have found, by exact distances.
+  void rank(Candidate* found, Candidate* out, std::size_t* counts) {
+    for (std::size_t i = 0; i < queries_.size(); ++i) {
+      if (queries_[i].left) continue;
+      const std::span<Candidate> candidates(found + i * plan_.search.kept, counts[i]);
+      rank_exactly(index_.store, index_.spec, search_, i, candidates);
+      counts[i] = std::min(counts[i], search_.k);
+      std::copy_n(candidates.begin(), counts[i], out + i * search_.k);
+    }
   }
 
   const SearchedIndex& index_;
   const RowSearch& search_;
   const QueryBatch& ready_;
   const FilterPlan& plan_;
+  const bool ranks_;  ///< the search wants exact distances, and the store searches by others
   const Reused<RoundsMemory> memory_;
   std::span<Query> queries_;
+  std::optional<std::size_t> pilot_;  ///< a query that goes before the others
+  bool decided_ = false;              ///< whether one goes, once
+  double dearer_ = 1;                 ///< lists than their estimate for queries that need more of them, as the pilot found
 };
 
 }  // namespace

@@ -49,7 +49,8 @@ struct RowSearch {
   SearchWork& work;
   WalkJudge* walks = nullptr;  ///< of a graph; null: all walk, however far
   std::span<FilterTally> tallies = {};  ///< none, or one a query, into which searches of lists count what the filter says
-  bool continues = false;  ///< IVF whose candidates are exact: `out` and `counts` hold what other lists gave, to be added to
+  /// IVF, of kCandidates or where these are exact: `out` and `counts` hold what other lists gave, to be added to.
+  bool continues = false;
 
   /// Rows that are staged have numbers beyond rows.rows().
   bool accepts(Row row) const {

@@ -110,7 +110,7 @@ TEST(FilterPlan, AQueryNearWhichTheFilterAcceptsLessVisitsMoreListsAndPaysMore) 
     const FurtherLists further = further_lists(plan, {.asked = 320, .accepted = accepted}, plan.nprobe);
     EXPECT_GT(further.total, before.total) << accepted;
     EXPECT_GT(further.cost_ns, before.cost_ns) << accepted;
-    EXPECT_EQ(further.next, further.total) << accepted;
+    EXPECT_EQ(further.next, std::min(further.total, 4 * plan.nprobe)) << accepted;
     before = further;
   }
   EXPECT_EQ(before.total, 1024U);
@@ -130,11 +130,71 @@ TEST(FilterPlan, TheFirstLookIsASmallPartOfTheScan) {
   EXPECT_EQ(far_below.first_lists, far_below.nprobe);
 }
 
+TEST(FilterPlan, AQueryGoesOnFromTheFirstListsToThosePlannedAndFromThereInRoundsThatGrow) {
+  const FilterPlan plan = plan_filter({.selectivity = 0.02, .accept_ns = 2}, facts(IndexFamily::kIvf), kOne);
+  const FilterTally none_near{.asked = 1000};
+  EXPECT_EQ(further_lists(plan, {}, 0).next, plan.first_lists);
+  EXPECT_EQ(further_lists(plan, {}, 0).total, plan.nprobe);
+  std::vector<std::size_t> rounds{plan.first_lists};
+  while (further_lists(plan, none_near, rounds.back()).next > rounds.back()) {
+    rounds.push_back(further_lists(plan, none_near, rounds.back()).next);
+    ASSERT_LT(rounds.size(), 20U);
+  }
+  ASSERT_GE(rounds.size(), 2U);
+  EXPECT_EQ(rounds[1], std::max(plan.nprobe, 4 * plan.first_lists));
+  EXPECT_EQ(rounds.back(), 1024U);
+}
+
+TEST(FilterPlan, QueriesThatLookFirstSpendASmallPartOfTheScan) {
+  const FilterFacts dear{.selectivity = 0.1, .accept_ns = 1000, .apart_ns = 1000};
+  std::size_t before = 0;
+  for (const std::size_t queries : {1U, 50U, 1000U}) {
+    const FilterPlan plan = plan_filter(dear, facts(IndexFamily::kIvf), {.queries = queries, .k = 10, .kept = 40, .nprobe = 16});
+    ASSERT_LT(plan.first_lists, plan.nprobe) << queries;
+    // a list of 1.5 times as many rows as the mean, each asked about
+    const double list_ns = 1.5 * static_cast<double>(facts(IndexFamily::kIvf).live) / 1024 * 1000;
+    const double looks = static_cast<double>(std::min(plan.scouts, queries) * plan.first_lists);
+    EXPECT_LE(looks * list_ns, std::max(0.1 * plan.scan_ns, list_ns)) << queries;
+    EXPECT_GE(plan.scouts, before) << queries;
+    before = plan.scouts;
+  }
+  const FilterPlan cheap = plan_filter({.selectivity = 0.5, .accept_ns = 2}, facts(IndexFamily::kIvf), kMany);
+  ASSERT_GE(cheap.first_lists, cheap.nprobe);
+  EXPECT_GE(cheap.scouts, kMany.queries);
+}
+
+TEST(FilterPlan, APilotGoesWhereBothWaysCostAboutTheSameAndItselfLittle) {
+  const Doubt doubt{.each_ns = 100, .index_ns = 1000, .scan_ns = 900};
+  EXPECT_TRUE(wants_pilot(doubt));
+  EXPECT_FALSE(wants_pilot({.each_ns = 300, .index_ns = 1000, .scan_ns = 900}));
+  EXPECT_FALSE(wants_pilot({.each_ns = 100, .index_ns = 1000, .scan_ns = 9000}));
+  EXPECT_FALSE(wants_pilot({.each_ns = 100, .index_ns = 10000, .scan_ns = 900}));
+}
+
+TEST(FilterPlan, WhatAPilotPaidIsComparedWithItsForecast) {
+  const FilterPlan plan = plan_of_lists();
+  const FilterTally many{.asked = 320, .accepted = 0, .questions = 100'000};
+  const FilterTally few{.asked = 320, .accepted = 0, .questions = 320};
+  EXPECT_EQ(forecast_ns(plan, many, 200), forecast_ns(plan, few, 200));  // what it met later is no part of the forecast
+  EXPECT_GT(visited_ns(plan, many, 200), forecast_ns(plan, many, 200));
+  EXPECT_LT(visited_ns(plan, few, 200), forecast_ns(plan, few, 200));
+  // as elsewhere, the forecast of the lists planned is the plan's
+  EXPECT_DOUBLE_EQ(forecast_ns(plan, {.asked = 320, .accepted = 32}, plan.nprobe), plan.index_ns);
+}
+
+TEST(FilterPlan, NearestListsFirstFewerQuestions) {
+  IndexFacts index = facts(IndexFamily::kIvf);
+  const double in_blocks = plan_filter({.selectivity = 0.1, .accept_ns = 5}, index, kOne).index_ns;
+  index.one_by_one = true;
+  EXPECT_LT(plan_filter({.selectivity = 0.1, .accept_ns = 5}, index, kOne).index_ns, in_blocks);
+}
+
 TEST(FilterPlan, ATallyKeepsToTheRowsThatCameFirst) {
   FilterTally tally{.most = 3};
   for (const bool accepted : {true, false, false, true, true}) tally.count(accepted);
   EXPECT_EQ(tally.asked, 3U);
   EXPECT_EQ(tally.accepted, 1U);
+  EXPECT_EQ(tally.questions, 5U);
 }
 
 TEST(FilterPlan, TheMethodOverrules) {
