@@ -226,6 +226,8 @@ std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf) {
   std::vector<Json> rows;
   const std::size_t d = data.dimension();
   for (const std::string& factory : {std::string("Flat"), std::string("HNSW16"), ivf}) {
+    // threads, their arenas and scratch memory are not the shard's
+    Cluster(data, factory, 1, 1).load(0, std::min<std::size_t>(data.rows(), 8000));
     auto cluster = std::make_unique<Cluster>(data, factory, 1, 1);
     const std::size_t before = resident_bytes();
     cluster->load(0, data.rows());
