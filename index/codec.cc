@@ -1,5 +1,7 @@
 #include "index/codec.h"
 
+#include <faiss/Clustering.h>
+#include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVF.h>
 #include <faiss/IndexIVFPQ.h>
@@ -9,6 +11,7 @@
 #include <utility>
 
 #include "core/durable_file.h"
+#include "index/coarse_seeds.h"
 #include "index/codec_impl.h"
 #include "index/distance.h"
 #include "index/faiss_factory.h"
@@ -19,6 +22,40 @@ namespace {
 
 void put_floats(ByteWriter& writer, std::span<const float> values) {
   writer.put_string({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
+
+/// A few iterations on a few rows a list show whether a start is worth it: it leaves this part of the distances at most.
+constexpr int kTrialIterations = 3;
+constexpr int kTrialRows = 32;
+constexpr double kWorthSeeds = 0.9;
+
+/// k-means from seeds; from rows drawn evenly if there are none.
+faiss::Clustering cluster(const faiss::IndexIVF& ivf, const faiss::ClusteringParameters& parameters, const float* data,
+                          std::size_t n, std::vector<float> seeds) {
+  faiss::Clustering clustering(ivf.d, static_cast<int>(ivf.nlist), parameters);
+  clustering.centroids = std::move(seeds);
+  faiss::IndexFlatL2 assigner(ivf.d);  // to centroids of one length, where directions count
+  clustering.train(static_cast<std::int64_t>(n), data, assigner);
+  return clustering;
+}
+
+/// Leaves the quantizer to FAISS, whose k-means begins with rows drawn evenly, unless seeds that are far apart are much better:
+/// rows lie in clusters then, a third of which have none of the rows drawn and would share lists with others for good.
+void train_coarse(faiss::IndexIVF& ivf, const float* data, std::size_t n) {
+  if (n == ivf.nlist) return;  // each row is a centroid
+  faiss::ClusteringParameters few = ivf.cp;
+  few.niter = kTrialIterations;
+  few.max_points_per_centroid = kTrialRows;
+  const auto seed = static_cast<std::uint64_t>(ivf.cp.seed);
+  const faiss::Clustering even = cluster(ivf, few, data, n, {});
+  const faiss::Clustering apart =
+      cluster(ivf, few, data, n, coarse_seeds(data, n, static_cast<std::size_t>(ivf.d), ivf.nlist, seed));
+  if (apart.iteration_stats.back().obj > kWorthSeeds * even.iteration_stats.back().obj) return;
+  const faiss::Clustering clustering = cluster(ivf, ivf.cp, data, n, apart.centroids);
+  // a quantizer that has its centroids is a trained one to FAISS
+  ivf.quantizer->reset();
+  ivf.quantizer->add(static_cast<std::int64_t>(ivf.nlist), clustering.centroids.data());
+  ivf.quantizer->is_trained = true;
 }
 
 }  // namespace
@@ -65,7 +102,12 @@ std::shared_ptr<const Codec> Codec::train(const IndexSpec& spec, const MatrixVie
   impl->index = make_untrained(spec, impl->parsed);
   const Matrix contiguous = samples.outerStride() == samples.cols() ? Matrix() : Matrix(samples);
   const float* data = contiguous.size() == 0 ? samples.data() : contiguous.data();
-  with_faiss("training", [&] { impl->index->train(static_cast<std::int64_t>(n), data); });
+  with_faiss("training", [&] {
+    // a graph of centroids wants neighbours that lead from one to the other, not one centroid a cluster
+    const bool flat = impl->parsed.family == IndexFamily::kIvf && impl->parsed.quantizer_m == 0;
+    if (flat) train_coarse(dynamic_cast<faiss::IndexIVF&>(*impl->index), data, n);
+    impl->index->train(static_cast<std::int64_t>(n), data);
+  });
   if (has_row_scale(spec, impl->parsed)) impl->row_scale = Int8Scale::learn(spec.metric, data, n, spec.dimension);
   impl->finish();
   return from_impl(std::move(impl));
