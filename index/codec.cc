@@ -50,7 +50,7 @@ void train_coarse(faiss::IndexIVF& ivf, const float* data, std::size_t n) {
   const faiss::Clustering even = cluster(ivf, few, data, n, {});
   const faiss::Clustering apart =
       cluster(ivf, few, data, n, coarse_seeds(data, n, static_cast<std::size_t>(ivf.d), ivf.nlist, seed));
-  if (apart.iteration_stats.back().obj > kWorthSeeds * even.iteration_stats.back().obj) return;
+  if (!(apart.iteration_stats.back().obj < kWorthSeeds * even.iteration_stats.back().obj)) return;  // nor if they are infinite
   const faiss::Clustering clustering = cluster(ivf, ivf.cp, data, n, apart.centroids);
   // a quantizer that has its centroids is a trained one to FAISS
   ivf.quantizer->reset();
