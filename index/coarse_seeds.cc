@@ -6,7 +6,6 @@
 #include <numeric>
 #include <random>
 
-#include "core/thread_budget.h"
 #include "index/distance.h"
 
 namespace annulus {
@@ -47,9 +46,6 @@ class Sample {
   /// Takes that of some rows for a seed which leaves the least distances in all. Returns it.
   std::size_t take_best(const std::array<std::size_t, kDrawn>& drawn) {
     std::array<double, kDrawn> left;
-    const ThreadLease threads(kDrawn);
-    const int team = static_cast<int>(threads.threads());
-#pragma omp parallel for num_threads(team) schedule(dynamic)
     for (std::size_t j = 0; j < kDrawn; ++j) left[j] = distances_left(drawn[j], tried_[j]);
     const std::size_t best = static_cast<std::size_t>(std::min_element(left.begin(), left.end()) - left.begin());
     std::swap(nearest_, tried_[best]);

@@ -8,7 +8,8 @@
 
 namespace annulus {
 
-/// Gives candidates of one query of the batch the exact distances of their stored vectors, and sorts them. `store` holds all of them.
+/// Gives candidates of one query of the batch the exact distances of their stored vectors, and sorts them. `store` holds all of
+/// these.
 void rank_exactly(const RowStore& store, const IndexSpec& spec, const RowSearch& search, std::size_t query,
                   std::span<Candidate> candidates);
 

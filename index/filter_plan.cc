@@ -46,8 +46,8 @@ constexpr double kFullEvidence = 32;
 // More lists are worth a further round from this many times those visited on.
 constexpr double kWorthARound = 1.25;
 
-// Lists visited in the end of a round, of those in its beginning: a round of a batch goes list by list, and asks about more rows the
-// fewer near ones it has found before.
+// Lists visited in the end of a round, of those in its beginning: a round of a batch goes list by list, and asks about more rows
+// the fewer near ones it has found before.
 constexpr std::size_t kRoundGrowth = 4;
 
 // An estimate of what lists cost may be wrong by this factor: it depends on how the rows lie. What may be spent, of the time of

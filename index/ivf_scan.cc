@@ -274,14 +274,17 @@ void scan_lists(const RowSearch& search, const IvfLists& lists, Candidate* out, 
   nearest.clear();
   for (std::size_t i = 0; i < n; ++i) {
     nearest.emplace_back(search, i, keys.data() + i * room);
-    if (search.continues) nearest.back().begin_with({out + i * search.k, counts[i]});
+    if (search.continues && !search.batch.lists(i).empty()) nearest.back().begin_with({out + i * search.k, counts[i]});
   }
   if (n < kFewQueries) {
     for (std::size_t i = 0; i < n; ++i) scan_for_one(search, blocks, i, nearest[i]);
   } else {
     scan_for_all(search, blocks, nearest);
   }
-  for (std::size_t i = 0; i < n; ++i) counts[i] = nearest[i].finish(out + i * search.k);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (search.continues && search.batch.lists(i).empty()) continue;  // it keeps what it has
+    counts[i] = nearest[i].finish(out + i * search.k);
+  }
   idle = std::move(nearest);
 }
 

@@ -138,6 +138,7 @@ class IvfStore final : public RowStore {
   void search(const RowSearch& search, Candidate* out, std::size_t* counts) const override {
     if (lists_.blocks() == nullptr || search.batch.encoded() == nullptr) {
       for (std::size_t i = 0; i < search.batch.size(); ++i) {
+        if (search.continues && search.batch.lists(i).empty()) continue;
         counts[i] = search_one(search, i, out + i * search.k, search.continues ? counts[i] : 0);
       }
     } else if (search.phase == SearchPhase::kCandidates) {

@@ -136,8 +136,9 @@ class Rounds {
       cost_ns += query.further.cost_ns;
       ++looked;
     }
+    cost_ns /= static_cast<double>(std::max<std::size_t>(looked, 1));
     for (Query& query : queries_) {
-      if (query.visited == 0 && !query.left) query.further.cost_ns = cost_ns / static_cast<double>(std::max<std::size_t>(looked, 1));
+      if (query.visited == 0 && !query.left) query.further.cost_ns = cost_ns;
     }
   }
 
