@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -197,6 +198,7 @@ class IvfStore final : public RowStore {
   }
 
   void search_and_rank(const RowSearch& search, Candidate* out, std::size_t* counts) const {
+    assert(!search.continues);
     const std::size_t n = search.batch.size();
     const int asked = search.batch.params().rerank.value_or(0);
     const std::size_t kept = std::max(search.k, asked > 0 ? static_cast<std::size_t>(asked) : default_rerank(search.k));

@@ -19,8 +19,9 @@ struct Query {
   std::size_t visited = 0;
   std::size_t wanted = 0;  ///< visited, after the next round
   FurtherLists further = {};
-  bool left = false;  ///< to the scan
+  bool left = false;       ///< to the scan
   bool is_pilot = false;
+  bool knows_all = false;  ///< the codec leads to no more lists
 
   /// Begins anew; the memory of `own_lists` stays.
   void begin(std::span<const Candidate> known, std::size_t first) noexcept {
@@ -30,6 +31,7 @@ struct Query {
     further = {};
     left = false;
     is_pilot = false;
+    knows_all = false;
   }
 };
 
@@ -66,11 +68,13 @@ class Rounds {
       found = memory_->pool.data();
     }
     const std::size_t scouts = std::min(plan_.scouts, n);
+    const bool all_at_once = plan_.first_lists >= plan_.nprobe;
     for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t known = ready_.lists(i).size();
       const bool waits = i * scouts % n >= scouts;
-      queries_[i].begin(ready_.lists(i), waits ? 0 : std::min(plan_.first_lists, ready_.lists(i).size()));
+      queries_[i].begin(ready_.lists(i), all_at_once ? known : waits ? 0 : std::min(plan_.first_lists, known));
     }
-    if (plan_.first_lists >= plan_.nprobe) {
+    if (all_at_once) {
       search(ready_, found, counts);
     } else {
       search(next_round(), found, counts);
@@ -118,7 +122,8 @@ class Rounds {
       query.wanted = std::max(query.visited, std::min(query.further.next, query.lists.size()));
       goes_on = goes_on || query.wanted > query.visited;
     }
-    return goes_on;
+    // a pilot that knows no further lists is at its end, and the others are not
+    return goes_on || (pilot_ && choose(to_scan));
   }
 
   /// How each query goes on. Those that wait are taken to be like those that had a first look.
@@ -128,12 +133,16 @@ class Rounds {
     for (std::size_t i = 0; i < queries_.size(); ++i) {
       Query& query = queries_[i];
       query.further = query.left ? FurtherLists{} : further_lists(plan_, memory_->tallies[i], query.visited);
+      if (query.knows_all && query.further.next > query.lists.size()) {
+        query.further.next = query.further.total = query.lists.size();
+        if (query.visited == query.lists.size()) query.further.cost_ns = 0;
+      }
       if (pilot_ == i && query.further.next <= query.visited) learn_from_pilot();
     }
     for (Query& query : queries_) {
       if (needs_more(query)) query.further.cost_ns *= dearer_;
       if (query.visited == 0 || query.is_pilot) continue;
-      cost_ns += query.further.cost_ns;
+      cost_ns += std::max(query.further.cost_ns, plan_.compare_ns);  // what the others do not gain is no loss
       ++looked;
     }
     cost_ns /= static_cast<double>(std::max<std::size_t>(looked, 1));
@@ -212,6 +221,7 @@ class Rounds {
     codec.nearest_lists(map_rows(memory_->vectors.data(), seekers.size(), d), most, codec.precision(), memory_->found.data(),
                         memory_->found_counts.data(), search_.work);
     for (std::size_t j = 0; j < seekers.size(); ++j) {
+      queries_[seekers[j]].knows_all = memory_->found_counts[j] < most;
       take_lists(queries_[seekers[j]], {memory_->found.data() + j * most, memory_->found_counts[j]});
     }
   }

@@ -155,6 +155,10 @@ TEST(FilterPlan, QueriesThatLookFirstSpendASmallPartOfTheScan) {
     const double list_ns = 1.5 * static_cast<double>(facts(IndexFamily::kIvf).live) / 1024 * 1000;
     const double looks = static_cast<double>(std::min(plan.scouts, queries) * plan.first_lists);
     EXPECT_LE(looks * list_ns, std::max(0.1 * plan.scan_ns, list_ns)) << queries;
+    if (queries >= 200) {
+      EXPECT_LT(plan.scouts, queries);
+      EXPECT_GE(looks * list_ns, 0.08 * plan.scan_ns) << queries;
+    }
     EXPECT_GE(plan.scouts, before) << queries;
     before = plan.scouts;
   }

@@ -134,6 +134,40 @@ class DearFilter final : public Filter {
   mutable std::uint64_t waste_ = 0;
 };
 
+/// What queries of a batch find that wait for others, and one that goes ahead of them, is what each finds alone, or better.
+TEST(FilteredBatch, FindsWhatIsNearestWhoeverLooksFirst) {
+  constexpr std::size_t kRows = 6000;
+  const Matrix rows = clustered(kRows, 7);
+  const Matrix queries = clustered(kClusters, 9);
+  for (const char* factory : {"IVF128,Flat", "IVF128,SQ8", "IVF128_HNSW4,Flat"}) {
+    const IndexSpec spec = make_spec(factory, Metric::kL2, kDimension);
+    VectorIndex index(spec, Codec::train(spec, rows.topRows(4000)));
+    index.upsert(ids_from(0, kRows), rows);
+    for (const double share : {0.5, 0.1, 0.01}) {
+      for (const NamedFilter& named : filters()) {
+        const DearFilter filter([&](VectorId id) { return named.accept(id, share); }, 300);
+        const Answer truth = search(index, queries, 10, by(FilterMethod::kScan), &filter);
+        for (const Eigen::Index together : {8, 40}) {
+          Answer found;
+          for (Eigen::Index i = 0; i < queries.rows(); i += together) {
+            const Answer part = search(index, queries.middleRows(i, together), 10, by(FilterMethod::kByCost, {.nprobe = 8}), &filter);
+            found.rows.insert(found.rows.end(), part.rows.begin(), part.rows.end());
+          }
+          EXPECT_GE(mean_recall(truth, found), 0.95) << factory << ' ' << share << ' ' << named.name << ", " << together;
+          for (const auto& row : found.rows) {
+            std::unordered_set<VectorId> distinct;
+            for (const Candidate& candidate : row) {
+              EXPECT_TRUE(named.accept(candidate.id, share));
+              distinct.insert(candidate.id);
+            }
+            EXPECT_EQ(distinct.size(), 10U) << factory << ' ' << share << ' ' << named.name << ", " << together;
+          }
+        }
+      }
+    }
+  }
+}
+
 class LargeSearchStructure : public LargeIndex {};
 
 TEST_P(LargeSearchStructure, TheWayThatItTakesCostsAtMostAFifthMoreThanTheBetterOne) {
