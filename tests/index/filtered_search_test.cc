@@ -134,7 +134,7 @@ class DearFilter final : public Filter {
   mutable std::uint64_t waste_ = 0;
 };
 
-/// What queries of a batch find that wait for others, and one that goes ahead of them, is what each finds alone, or better.
+/// Queries of a batch, of which some may wait for others and one may go ahead, find what a scan finds, as far as lists do.
 TEST(FilteredBatch, FindsWhatIsNearestWhoeverLooksFirst) {
   constexpr std::size_t kRows = 6000;
   const Matrix rows = clustered(kRows, 7);
