@@ -134,7 +134,7 @@ double lists_ns(const FilterPlan& plan, std::size_t from, std::size_t to, double
 }
 
 /// A list in which the filter is asked about every row.
-double look_ns(const FilterPlan& plan) {
+double asked_list_ns(const FilterPlan& plan) {
   return kList + rows_in(1, plan.index) * (list_row_ns(plan.index) + kHit + plan.filter.apart_ns);
 }
 
@@ -143,14 +143,14 @@ std::size_t first_look(const FilterPlan& plan) {
   const double scan_ns = plan.scan_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
   const double index_ns = plan.index_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
   if (!plan.may_scan || index_ns <= kLookPart * scan_ns) return plan.nprobe;
-  const double lists = kLookPart * scan_ns / look_ns(plan);
+  const double lists = kLookPart * scan_ns / asked_list_ns(plan);
   return std::clamp<std::size_t>(static_cast<std::size_t>(std::min(lists, 1e9)), 1, plan.nprobe);
 }
 
 /// As many queries as a small part of the scan's time allows, if each of them visits the first lists.
 std::size_t first_to_look(const FilterPlan& plan) {
   if (plan.first_lists >= plan.nprobe) return plan.search.queries;
-  const double queries = kLookPart * plan.scan_ns / (static_cast<double>(plan.first_lists) * look_ns(plan));
+  const double queries = kLookPart * plan.scan_ns / plan.look_ns;
   return std::max<std::size_t>(static_cast<std::size_t>(std::min(queries, 1e9)), 1);
 }
 
@@ -202,6 +202,7 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
       plan.nprobe = std::max(plan.nprobe, static_cast<std::size_t>(std::min(std::ceil(needed), static_cast<double>(index.nlist))));
       plan.index_ns = queries * lists_ns(plan, 0, plan.nprobe, 1);
       plan.first_lists = first_look(plan);
+      plan.look_ns = static_cast<double>(plan.first_lists) * asked_list_ns(plan);
       plan.scouts = first_to_look(plan);
       plan.tallied = static_cast<std::size_t>(std::min(std::ceil(kFullEvidence / std::max(selectivity, 1e-9)), live + 1));
       break;

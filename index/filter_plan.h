@@ -79,6 +79,7 @@ struct FilterPlan {
   std::size_t scouts = std::numeric_limits<std::size_t>::max();  ///< queries that look before the others do
   std::size_t tallied = std::numeric_limits<std::size_t>::max();  ///< FilterTally::most
   bool may_scan = true;
+  double look_ns = 0;     ///< what the first look of one query costs, if the filter is asked about every row
   double gather_ns = 0;   ///< of scan_ns: finding the accepted rows ...
   double compare_ns = 0;  ///< ... and comparing a query with them
   FilterFacts filter = {};

@@ -45,8 +45,8 @@ struct BlockHit {
   float distance;
 };
 
-/// The rows within `bound` of blocks of which each holds as many as `rows` says (1 to 16), in order, into `hits`, which has room
-/// for all. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
+/// The rows within `bound` of blocks of which each holds as many as `rows` says (1 to 16, one number a block), in order, into
+/// `hits`, which has room for all. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
 /// While a block is read, that of the same number in `ahead` (none, or as many as there are blocks) is asked for, line by line: a
 /// list may be over before memory has answered, and more requests at once than the processor keeps would have to be waited for.
 std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout,

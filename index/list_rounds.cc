@@ -195,6 +195,7 @@ class Rounds {
     for (std::size_t i = 0; i < queries_.size(); ++i) {
       Query& query = queries_[i];
       if (query.further.cost_ns <= plan_.compare_ns) continue;
+      if (query.visited == 0 && plan_.look_ns < plan_.compare_ns) continue;  // it may turn out to be another kind
       query.left = true;
       query.further = {};
       to_scan.push_back(static_cast<std::uint32_t>(i));

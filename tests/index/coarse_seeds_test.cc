@@ -1,13 +1,18 @@
 #include "index/coarse_seeds.h"
 
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexIVF.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "index/codec.h"
+#include "index/codec_impl.h"
 #include "index/distance.h"
+#include "index/faiss_factory.h"
 #include "tests/index/support.h"
 
 namespace annulus::testing {
@@ -75,6 +80,32 @@ TEST(CoarseSeeds, TakeWhatThereIs) {
   for (Eigen::Index i = 0; i < huge.size(); ++i) huge.data()[i] = huge.data()[i] > 0 ? 3e38F : -3e38F;
   ASSERT_TRUE(all_finite(huge.data(), 100 * kDimension));
   EXPECT_EQ(coarse_seeds(huge.data(), 100, kDimension, 10, 7).size(), 10 * kDimension);  // their distances are infinite
+}
+
+/// What FAISS learns by itself.
+std::vector<float> centroids_of_faiss(const IndexSpec& spec, const Matrix& rows) {
+  const auto index = make_untrained(spec, parse_spec(spec));
+  index->train(rows.rows(), rows.data());
+  const auto& quantizer = dynamic_cast<const faiss::IndexFlat&>(*dynamic_cast<const faiss::IndexIVF&>(*index).quantizer);
+  return {quantizer.get_xb(), quantizer.get_xb() + quantizer.ntotal * quantizer.d};
+}
+
+TEST(CoarseSeeds, AreTakenWhereRowsLieInClustersAndNowhereElse) {
+  for (const Metric metric : {Metric::kL2, Metric::kCosine}) {
+    const IndexSpec spec = make_spec("IVF64,Flat", metric, kDimension);
+    const auto learnt = [&](const Matrix& rows) {
+      const auto codec = Codec::train(spec, rows);
+      const std::span<const float> centroids = codec->impl().centroids();
+      return std::vector<float>(centroids.begin(), centroids.end());
+    };
+    Matrix in_clusters = clustered(6400, 5);
+    for (Eigen::Index i = 0; metric == Metric::kCosine && i < in_clusters.rows(); ++i) {
+      normalise(in_clusters.row(i).data(), kDimension);
+    }
+    const Matrix anywhere = random_matrix(6400, kDimension, 5, metric == Metric::kCosine);
+    EXPECT_NE(learnt(in_clusters), centroids_of_faiss(spec, in_clusters));
+    EXPECT_EQ(learnt(anywhere), centroids_of_faiss(spec, anywhere));
+  }
 }
 
 TEST(CoarseSeeds, GiveEachClusterAListOfItsOwn) {
