@@ -69,6 +69,13 @@ class ChunkedArray {
     set_size(size);
   }
 
+  /// Growing in two steps: all the work, beside readers of what is there; then the change of size, in O(1).
+  void prepare(std::size_t size, T value) {
+    reserve(size);
+    for (std::size_t i = size_; i < size; ++i) (*this)[i] = value;
+  }
+  void grow_to_prepared(std::size_t size) noexcept { set_size(size); }
+
   /// Bytes that were ever written to: what was not is no memory of the process yet.
   std::size_t memory_bytes() const noexcept { return touched_ * sizeof(T); }
 

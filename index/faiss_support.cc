@@ -13,13 +13,12 @@
 namespace annulus {
 namespace {
 
+// Which BLAS is behind libblas.so is the administrator's choice; only OpenBLAS has threads of its own. Their number is the process's,
+// and the program that we are linked into may set it at any time.
 void quieten_openblas() noexcept {
-  static const bool done = [] {
-    // Which BLAS is behind libblas.so is the administrator's choice; only OpenBLAS has threads of its own.
-    if (void* symbol = ::dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) reinterpret_cast<void (*)(int)>(symbol)(1);
-    return true;
-  }();
-  static_cast<void>(done);
+  static const auto get = reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "openblas_get_num_threads"));
+  static const auto set = reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
+  if (get != nullptr && set != nullptr && get() != 1) set(1);
 }
 
 class Writer final : public faiss::IOWriter {

@@ -18,8 +18,8 @@ struct Index;
 
 namespace annulus {
 
-/// While it lives, OpenMP regions opened by this thread have one thread; OpenBLAS has one for good. Callers parallelise
-/// outside: FAISS's own threads below ours would oversubscribe the machine.
+/// While it lives, OpenMP regions opened by this thread have one thread; OpenBLAS, whose number is the process's, has one from then
+/// on, until somebody sets another. Callers parallelise outside: FAISS's own threads below ours would oversubscribe the machine.
 class SingleThreaded {
  public:
   SingleThreaded() noexcept;

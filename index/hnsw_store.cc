@@ -70,7 +70,15 @@ class FloatDistances final : public RowCursor {
 class Sq8Distances final : public RowCursor {
  public:
   Sq8Distances(Metric metric, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder)
-      : metric_(metric), storage_(storage), decoder_(decoder), own_(storage.sq.d), other_(storage.sq.d) {}
+      : Sq8Distances(metric, storage, decoder, memory_) {
+    own_.resize(storage.sq.d);
+  }
+  /// Cannot stand on a row; the same without an allocation, if `memory`, which it borrows, has been used so before.
+  Sq8Distances(Metric metric, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder,
+               std::vector<float>& memory)
+      : metric_(metric), storage_(storage), decoder_(decoder), other_(memory) {
+    other_.resize(storage.sq.d);
+  }
   void from(const float* query) noexcept { query_ = query; }
   void stand_on(Row row) override {
     decode(row, own_);
@@ -93,7 +101,8 @@ class Sq8Distances final : public RowCursor {
   const faiss::ScalarQuantizer::SQuantizer& decoder_;
   const float* query_ = nullptr;
   std::vector<float> own_;
-  std::vector<float> other_;
+  std::vector<float> memory_;
+  std::vector<float>& other_;
 };
 
 class HnswStore final : public RowStore, private RowSpace {
@@ -357,7 +366,7 @@ class HnswStore final : public RowStore, private RowSpace {
       go(to_query);
       return true;
     }
-    Sq8Distances to_query(spec_.metric, scalar(), *decoder_);
+    Sq8Distances to_query(spec_.metric, scalar(), *decoder_, scratch.decoded);
     to_query.from(query);
     go(to_query);
     return true;

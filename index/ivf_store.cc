@@ -12,7 +12,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "core/prefetch.h"
 #include "index/codec_impl.h"
@@ -26,6 +28,43 @@
 
 namespace annulus {
 namespace {
+
+/// FAISS's scanners of one index's codes, made once and lent to one search at a time.
+class ScannerPool {
+ public:
+  class Lease {
+   public:
+    Lease(ScannerPool& pool, const faiss::IndexIVF& index) : pool_(pool), mine_(pool.take(index)) {}
+    ~Lease() { pool_.give_back(std::move(mine_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    faiss::InvertedListScanner* operator->() const noexcept { return mine_.get(); }
+
+   private:
+    ScannerPool& pool_;
+    std::unique_ptr<faiss::InvertedListScanner> mine_;
+  };
+
+ private:
+  std::unique_ptr<faiss::InvertedListScanner> take(const faiss::IndexIVF& index) {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      std::unique_ptr<faiss::InvertedListScanner> scanner = std::move(idle_.back());
+      idle_.pop_back();
+      return scanner;
+    }
+    idle_.reserve(++made_);  // so that giving it back cannot throw
+    return std::unique_ptr<faiss::InvertedListScanner>(index.get_InvertedListScanner());
+  }
+  void give_back(std::unique_ptr<faiss::InvertedListScanner> scanner) noexcept {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(scanner));
+  }
+
+  std::mutex mutex_;
+  std::size_t made_ = 0;
+  std::vector<std::unique_ptr<faiss::InvertedListScanner>> idle_;
+};
 
 class IvfStore final : public RowStore {
  public:
@@ -258,7 +297,7 @@ class IvfStore final : public RowStore {
   void scan_codes(const RowSearch& search, std::size_t number, std::span<const Candidate> chosen, TopK& nearest) const {
     // FAISS's scanner speaks its metric: larger is nearer for inner products.
     const float sign = spec_.metric == Metric::kL2 ? 1.0F : -1.0F;
-    const std::unique_ptr<faiss::InvertedListScanner> scanner(lists_.index().get_InvertedListScanner());
+    const ScannerPool::Lease scanner(scanners_, lists_.index());
     scanner->set_query(search.batch.query(number));
     for (const Candidate& choice : chosen) {
       const auto list = static_cast<std::size_t>(choice.id);
@@ -285,6 +324,7 @@ class IvfStore final : public RowStore {
   const Codec::Impl& codec_;  ///< VectorIndex holds the codec
   IvfLists lists_;
   std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 residuals; points into lists_
+  mutable ScannerPool scanners_;                                  ///< of codes; they refer to lists_
   Staged staged_;
   std::atomic<std::size_t> staged_bytes_{0};  ///< which is asked for beside a write
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 #include <utility>
 
 namespace annulus {
@@ -60,73 +61,95 @@ bool RowTable::reserve_beside_searches(std::size_t count, VectorId greatest) {
   return row_of_.size() + count <= static_cast<std::size_t>(static_cast<float>(row_of_.bucket_count()) * row_of_.max_load_factor());
 }
 
-void RowTable::reserve(std::size_t count, VectorId greatest, const WhileAlone& alone) {
-  if (!reserve_beside_searches(count, greatest)) alone([&] { reserve(count, greatest); });
+void RowTable::reserve(std::size_t count, VectorId greatest) {
+  reserve(count, greatest, [](const std::function<void()>& step) { step(); });
 }
 
-void RowTable::reserve(std::size_t count, VectorId greatest) {
-  if (by_id_ && !stays_by_id(count, greatest)) look_up();
-  if (greatest >> 32 != 0) widen();
+void RowTable::reserve(std::size_t count, VectorId greatest, const WhileAlone& alone) {
+  if (by_id_ && !stays_by_id(count, greatest)) look_up(alone);
+  if (greatest >> 32 != 0 && !wide_) widen(alone);
   if (reserve_beside_searches(count, greatest)) return;
   if (!hashed_) {
     if (dense(greatest, live_ + count)) {
-      dense_.resize(greatest + 1, kNoRow);
+      grow_dense(greatest + 1, alone);
     } else {
-      to_hashed(live_ + count);
+      to_hashed(live_ + count, alone);
     }
   } else if (dense(greatest_, live_ + count)) {
-    to_dense();
-  } else {  // robin_map::reserve hashes everything anew whenever it is called: for twice as much
-    row_of_.reserve(std::max(row_of_.size() + count, 2 * row_of_.size()));
+    to_dense(alone);
+  } else {
+    grow_hashed(std::max(row_of_.size() + count, 2 * row_of_.size()), alone);
   }
 }
 
 // From rows that have their ids' numbers to rows that are looked up.
-void RowTable::look_up() {
+void RowTable::look_up(const WhileAlone& alone) {
   ChunkedArray<std::uint32_t> low;
-  ChunkedArray<Row> dense;
+  ChunkedArray<Row> array;
   low.resize(rows_, 0);
-  dense.resize(rows_, kNoRow);
+  array.resize(rows_, kNoRow);
   Row free = kNoRow;
   for (auto row = static_cast<Row>(rows_); row-- > 0;) {
     if (is_live(row)) {
       low[row] = row;
-      dense[row] = row;
+      array[row] = row;
     } else {
       low[row] = free;
       free = row;
     }
   }
-  low_ = std::move(low);
-  dense_ = std::move(dense);
-  free_ = free;
-  by_id_ = false;
+  alone([&] {
+    std::swap(low_, low);
+    std::swap(dense_, array);
+    free_ = free;
+    by_id_ = false;
+  });
 }
 
-void RowTable::widen() {
-  if (wide_) return;
-  high_.resize(rows(), 0);
-  wide_ = true;
+void RowTable::widen(const WhileAlone& alone) {
+  high_.prepare(rows(), 0);
+  alone([&] {
+    high_.grow_to_prepared(rows());
+    wide_ = true;
+  });
 }
 
-void RowTable::to_hashed(std::size_t count) {
-  tsl::robin_map<VectorId, Row, Mix> hashed;
+void RowTable::grow_dense(std::size_t size, const WhileAlone& alone) {
+  dense_.prepare(size, kNoRow);
+  alone([&] { dense_.grow_to_prepared(size); });
+}
+
+void RowTable::to_hashed(std::size_t count, const WhileAlone& alone) {
+  HashedRows hashed;
   hashed.reserve(count);
   for (VectorId id = 0; id < dense_.size(); ++id) {
     if (dense_[id] != kNoRow) hashed.emplace(id, dense_[id]);
   }
-  row_of_ = std::move(hashed);
-  dense_ = {};
-  hashed_ = true;
+  ChunkedArray<Row> former;  // freed when searches go on
+  alone([&] {
+    row_of_.swap(hashed);
+    std::swap(dense_, former);
+    hashed_ = true;
+  });
 }
 
-void RowTable::to_dense() {
+void RowTable::to_dense(const WhileAlone& alone) {
   ChunkedArray<Row> array;
   array.resize(greatest_ + 1, kNoRow);
   for (const auto& [id, row] : row_of_) array[id] = row;
-  dense_ = std::move(array);
-  row_of_ = {};
-  hashed_ = false;
+  HashedRows former;
+  alone([&] {
+    std::swap(dense_, array);
+    row_of_.swap(former);
+    hashed_ = false;
+  });
+}
+
+void RowTable::grow_hashed(std::size_t count, const WhileAlone& alone) {
+  HashedRows grown;
+  grown.reserve(count);
+  for (const auto& [id, row] : row_of_) grown.emplace(id, row);
+  alone([&] { row_of_.swap(grown); });
 }
 
 void RowTable::map(VectorId id, Row row) noexcept {

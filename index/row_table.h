@@ -72,8 +72,12 @@ class RowTable {
   /// by_id(): rows stay where they are.
   void reserve(std::size_t count, VectorId greatest);
 
-  /// The same beside searches; what they read changes under `alone`, which is called only if something of that has to.
+  /// The same beside searches; what they read changes under `alone`, which is called only if something of that has to. All work on
+  /// many rows is done before: what takes the place of an array is made beside it.
   void reserve(std::size_t count, VectorId greatest, const WhileAlone& alone);
+
+  /// All ids that are live are less.
+  VectorId ids_end() const noexcept { return rows_ == 0 ? 0 : greatest_ + 1; }
 
   /// Makes `row` the live row of `id`. The row is rows() (a new one), first_free(), or the id's own (then nothing
   /// changes); by_id() it is that of the id's number. The id's former row, if another, becomes dead.
@@ -100,15 +104,19 @@ class RowTable {
     }
   };
 
+  using HashedRows = tsl::robin_map<VectorId, Row, Mix>;
+
   static constexpr Row kNoRow = static_cast<Row>(-1);
   static std::optional<Row> row_or_none(Row row) noexcept { return row == kNoRow ? std::nullopt : std::optional<Row>(row); }
   static bool dense(VectorId greatest, std::size_t count) noexcept { return greatest < 4 * std::uint64_t{count} + 4096; }
   bool stays_by_id(std::size_t count, VectorId greatest) const noexcept;
   bool reserve_beside_searches(std::size_t count, VectorId greatest);
-  void widen();
-  void look_up();
-  void to_hashed(std::size_t count);
-  void to_dense();
+  void widen(const WhileAlone& alone);
+  void look_up(const WhileAlone& alone);
+  void grow_dense(std::size_t size, const WhileAlone& alone);
+  void to_hashed(std::size_t count, const WhileAlone& alone);
+  void to_dense(const WhileAlone& alone);
+  void grow_hashed(std::size_t count, const WhileAlone& alone);
   void map(VectorId id, Row row) noexcept;
   void unmap(VectorId id) noexcept;
   void set_state(Row row, RowState state) noexcept;
@@ -124,7 +132,7 @@ class RowTable {
   bool wide_ = false;
   bool hashed_ = false;
   ChunkedArray<Row> dense_;                    // by id, kNoRow where there is none
-  tsl::robin_map<VectorId, Row, Mix> row_of_;  // instead of dense_, if hashed_
+  HashedRows row_of_;                          // instead of dense_, if hashed_
   VectorId greatest_ = 0;                      // that was ever made room for
   std::size_t live_ = 0;
   std::size_t dead_ = 0;

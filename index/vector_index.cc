@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/durable_file.h"
+#include "core/reused.h"
 #include "index/codec_impl.h"
 #include "index/distance.h"
 #include "index/filtered_search.h"
@@ -317,6 +318,8 @@ void VectorIndex::ids(std::span<VectorId> out) const {
   }
 }
 
+VectorId VectorIndex::ids_end() const noexcept { return impl_->rows.ids_end(); }
+
 bool VectorIndex::reconstruct(VectorId id, std::span<float> out) const {
   if (out.size() != spec().dimension) throw_size("the vector to write", out.size(), spec().dimension);
   const std::optional<Row> row = impl_->rows.find(id);
@@ -329,7 +332,8 @@ bool VectorIndex::reconstruct(VectorId id, std::span<float> out) const {
 void VectorIndex::search(const MatrixView& queries, std::size_t k, const SearchParams& params, const Filter* filter,
                          const TieOrder* order, std::span<Candidate> out, std::span<std::size_t> counts, SearchWork* work) const {
   impl_->require_store();
-  const QueryBatch batch(spec(), queries, params, impl_->codec);
+  const Reused<QueryBatch::Memory> memory;
+  const QueryBatch batch(spec(), queries, params, impl_->codec, &*memory);
   search(batch, k, filter, order, out, counts, work);
   if (work != nullptr) work->distances += batch.distances();
 }

@@ -55,8 +55,8 @@ class StagedRows {
 /// exclude all else. FAISS runs in the calling thread only; long graph insertions take threads of the process's budget.
 /// Errors: bad input throws Error(kInvalidArgument) before anything changes; Error(kFailedPrecondition) while an index that
 /// needs a codec has none; Error(kInternal) if FAISS fails. After bad_alloc in a mutation, discard the index.
-/// Searches keep scratch memory per thread, so that in the steady state they allocate nothing (but FAISS does, in an IVF of codes):
-/// about a bit a row of the largest HNSW searched, 4 bytes for each row that a filter accepted in a scan, and up to 1024 vectors.
+/// Searches keep scratch memory per thread, so that in the steady state they allocate nothing: about a bit a row of the largest
+/// HNSW searched, 4 bytes for each row that a filter accepted in a scan, and up to 1024 vectors.
 class VectorIndex {
  public:
   /// An empty index. With a codec as attach_codec. Throws as parse_spec.
@@ -121,6 +121,9 @@ class VectorIndex {
 
   /// Writes the ids of all live vectors, in no particular order. Throws Error(kInvalidArgument) unless out.size() == size().
   void ids(std::span<VectorId> out) const;
+
+  /// One more than the greatest id that was ever there; 0 if none was.
+  VectorId ids_end() const noexcept;
 
   /// Writes the stored vector (decoded if lossy); false if there is no such id.
   /// Throws Error(kInvalidArgument) unless out.size() is the dimension.

@@ -11,6 +11,8 @@ namespace {
 
 // Vectors that are copied while other writes wait.
 constexpr std::size_t kCopyBlock = 256;
+// Ids that are looked at meanwhile.
+constexpr std::size_t kLookBlock = 4096;
 
 void at_once(const std::function<void()>& step) { step(); }
 
@@ -67,18 +69,19 @@ std::size_t LiveIndex::erase(std::span<const VectorId> ids) {
 }
 
 void LiveIndex::rebuild(VectorIndex next) {
-  std::vector<VectorId> ids;
+  static std::mutex turns;  // of the process: no two indexes are there twice at a time
+  const std::lock_guard turn(turns);
+  VectorId end = 0;  // what is written from now on is written to both
   {
     std::lock_guard writing(writes_);
-    ids.resize(current_.size());
-    current_.ids(ids);
-    std::sort(ids.begin(), ids.end());  // dense ids from the first block on take less memory
+    end = current_.ids_end();
     next_.emplace(std::move(next));
   }
   try {
-    for (std::size_t begin = 0; begin < ids.size(); begin += kCopyBlock) {
+    // in the order of ids: where they are dense from the first block on, they take less memory
+    for (VectorId begin = 0; begin < end;) {
       std::lock_guard writing(writes_);
-      copy_block(std::span(ids).subspan(begin, std::min(kCopyBlock, ids.size() - begin)));
+      begin = copy_block(begin, end);
     }
   } catch (...) {
     std::lock_guard writing(writes_);
@@ -95,13 +98,14 @@ void LiveIndex::rebuild(VectorIndex next) {
   lock.unlock();
 }
 
-// Copies what is still there and what no write has brought meanwhile.
-void LiveIndex::copy_block(std::span<const VectorId> ids) {
+// Copies, from `begin` on, a block of what is still there and what no write has brought meanwhile; returns where the next begins.
+VectorId LiveIndex::copy_block(VectorId begin, VectorId end) {
   std::vector<VectorId> missing;
-  for (const VectorId id : ids) {
+  VectorId id = begin;
+  for (; id < end && id - begin < kLookBlock && missing.size() < kCopyBlock; ++id) {
     if (current_.contains(id) && !next_->contains(id)) missing.push_back(id);
   }
-  if (missing.empty()) return;
+  if (missing.empty()) return id;
   const std::size_t d = current_.spec().dimension;
   Matrix vectors(static_cast<Eigen::Index>(missing.size()), static_cast<Eigen::Index>(d));
   for (std::size_t i = 0; i < missing.size(); ++i) {
@@ -109,6 +113,7 @@ void LiveIndex::copy_block(std::span<const VectorId> ids) {
   }
   next_->upsert(missing, vectors);
   next_bytes_.store(next_->memory_bytes(), std::memory_order_relaxed);
+  return id;
 }
 
 std::size_t LiveIndex::memory_bytes() const noexcept {

@@ -46,8 +46,9 @@ class LiveIndex {
   /// Fingerprint of the codec in whose codes the rows are held; 0 if they are not held in codes that could be moved.
   std::uint64_t code_fingerprint() const noexcept;
 
-  /// Puts `next`, which is empty, in the current one's place when it holds the same vectors. Takes `writes` for one block of
-  /// vectors at a time; the caller holds no lock, and calls it from one thread at a time. What it throws leaves the current index.
+  /// Puts `next`, which is empty, in the current one's place when it holds the same vectors. O(greatest id). Takes `writes` for one
+  /// block of vectors at a time; the caller holds no lock, and calls it from one thread at a time. Indexes of a process take turns:
+  /// beside those that answer there is one copy at a time, of the largest at most. What it throws leaves the current index.
   void rebuild(VectorIndex next);
 
   /// Memory of both.
@@ -55,7 +56,7 @@ class LiveIndex {
 
  private:
   WhileAlone alone();
-  void copy_block(std::span<const VectorId> ids);
+  VectorId copy_block(VectorId begin, VectorId end);
 
   VectorIndex current_;
   std::optional<VectorIndex> next_;  // guarded by `writes`

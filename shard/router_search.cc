@@ -43,7 +43,7 @@ struct SearchMemory {
   std::vector<CandidateLists> lists;           // blocks x shards of the cover
   std::vector<char> whole;                     // by open query: its answer has no hole
   std::vector<std::vector<Neighbor>> answers;  // by query
-  Matrix gathered;
+  std::vector<float> gathered;
 };
 
 /// What merging a block needs.
@@ -195,15 +195,22 @@ class RouterSearch {
     usable_[member] = 0;
   }
 
+  std::size_t dimension() const { return static_cast<std::size_t>(queries_.cols()); }
+
+  void gather(const std::vector<std::uint32_t>& open) {
+    gathered_.resize(open.size() * dimension());
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      std::copy_n(row_data(queries_, open[i]), dimension(), gathered_.data() + i * dimension());
+    }
+  }
+
   // Makes the blocks of open queries ready, once for all shards.
   void prepare(const std::vector<std::uint32_t>& open) {
     block_ = block_of(open.size());
     blocks_ = (open.size() + block_ - 1) / block_;
     const bool all = open.size() == static_cast<std::size_t>(queries_.rows());
-    if (!all) {
-      gathered_.resize(static_cast<Eigen::Index>(open.size()), queries_.cols());
-      for (std::size_t i = 0; i < open.size(); ++i) gathered_.row(static_cast<Eigen::Index>(i)) = queries_.row(open[i]);
-    }
+    if (!all) gather(open);
+    const MatrixView asked = all ? queries_ : MatrixView(map_rows(gathered_.data(), open.size(), dimension()));
     batches_.clear();
     batches_.resize(blocks_);
     grow_to(memory_->batch_memory, blocks_);
@@ -211,9 +218,8 @@ class RouterSearch {
     const auto make_batch = [&](std::size_t block) {
       const auto begin = static_cast<Eigen::Index>(block * block_);
       const auto rows = static_cast<Eigen::Index>(std::min(block_, open.size() - block * block_));
-      batches_[block].emplace(router_.options().index,
-                              all ? MatrixView(queries_.middleRows(begin, rows)) : MatrixView(gathered_.middleRows(begin, rows)),
-                              options_.params, codec, &memory_->batch_memory[block]);
+      batches_[block].emplace(router_.options().index, MatrixView(asked.middleRows(begin, rows)), options_.params, codec,
+                              &memory_->batch_memory[block]);
     };
     const auto failures = fan_out(blocks_, router_.query_cost_.threads_for(open.size()), std::ref(make_batch));
     for (const auto& failure : failures) {
@@ -429,7 +435,7 @@ class RouterSearch {
   std::vector<std::optional<QueryBatch>>& batches_ = memory_->batches;
   std::vector<CandidateLists>& lists_ = memory_->lists;
   std::vector<std::vector<Neighbor>>& answers_ = memory_->answers;
-  Matrix& gathered_ = memory_->gathered;
+  std::vector<float>& gathered_ = memory_->gathered;
   std::size_t wanted_ = 0;      // candidates of all shards together, as the cover was asked
   bool merges_bounds_ = false;  // then too
   std::size_t block_ = 1;       // queries a block
@@ -464,12 +470,18 @@ void VectorRouter::search(const MatrixView& queries, std::size_t k, const Search
     }
   }
   validate_vectors(queries, options_.index.dimension, options_.index.metric, "the queries");
-  if (options_.index.metric == Metric::kCosine) {
-    const Matrix normalised = accepted(queries, "the queries");
-    RouterSearch(*this, normalised, k, options, result).run();
-  } else {
-    RouterSearch(*this, queries, k, options, result).run();
+  if (options_.index.metric != Metric::kCosine) return RouterSearch(*this, queries, k, options, result).run();
+  const Reused<std::vector<float>> reused;
+  std::vector<float>& normalised = *reused;
+  const auto n = static_cast<std::size_t>(queries.rows());
+  const std::size_t d = options_.index.dimension;
+  normalised.resize(n * d);
+  for (std::size_t i = 0; i < n; ++i) {
+    std::copy_n(row_data(queries, i), d, normalised.data() + i * d);
+    normalise(normalised.data() + i * d, d);
   }
+  RouterSearch(*this, map_rows(normalised.data(), n, d), k, options, result).run();
+  if (n > kMostKept) std::vector<float>().swap(normalised);
 }
 
 SearchResult VectorRouter::search(const MatrixView& queries, std::size_t k, const SearchOptions& options) const {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
 #include <map>
 #include <random>
 #include <vector>
@@ -133,7 +135,7 @@ TEST(RowTable, AsksToBeAloneOnlyForWhatSearchesRead) {
   };
   EXPECT_EQ(add(100), 1U);  // the array of rows by id grows
   for (VectorId id = 0; id < 100; ++id) EXPECT_EQ(add(id), 0U);
-  EXPECT_EQ(add(VectorId{1} << 50), 1U);  // wider ids, and a map
+  EXPECT_EQ(add(VectorId{1} << 50), 2U);  // wider ids, and a map
   std::size_t rehashes = 0;
   for (VectorId id = 1; id < 2000; ++id) rehashes += add(id << 32);
   EXPECT_GE(rehashes, 1U);
@@ -151,8 +153,69 @@ TEST(RowTable, MakesRoomForIdsOfTheirOwnRowsBesideSearches) {
   }
   EXPECT_EQ(alone, 0U);
   table.reserve(1, VectorId{1} << 40, count);
-  EXPECT_EQ(alone, 1U);
+  EXPECT_EQ(alone, 3U);  // an array, wider ids, and a map
   EXPECT_FALSE(table.by_id());
+}
+
+// A table of so many rows, and what makes it change how it looks them up.
+struct Conversion {
+  const char* name;
+  RowNumbers numbers;
+  VectorId step;      // between ids
+  std::size_t count;  // of the ids to make room for
+  VectorId greatest;  // of them
+};
+
+void PrintTo(const Conversion& conversion, std::ostream* out) { *out << conversion.name; }
+
+class RowTableConversions : public ::testing::TestWithParam<Conversion> {
+ protected:
+  static constexpr std::size_t kRows = 300000;
+  static RowTable filled() {
+    RowTable table(GetParam().numbers);
+    for (std::size_t i = 0; i < kRows; ++i) {
+      table.reserve(1, i * GetParam().step);
+      table.assign(i * GetParam().step, static_cast<Row>(i));
+    }
+    return table;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(All, RowTableConversions,
+                         ::testing::Values(Conversion{"LookUp", RowNumbers::kIds, 1, 1, VectorId{1} << 31},
+                                           Conversion{"ToHashed", RowNumbers::kInOrder, 1, 1, VectorId{1} << 31},
+                                           Conversion{"Widen", RowNumbers::kInOrder, 1, 1, VectorId{1} << 40},
+                                           Conversion{"GrowDense", RowNumbers::kInOrder, 1, 300000, 1200000},
+                                           Conversion{"GrowHashed", RowNumbers::kInOrder, 1000, 1000000, 1000},
+                                           Conversion{"ToDense", RowNumbers::kInOrder, 10, 2000000, 1000}),
+                         [](const auto& conversion) { return std::string(conversion.param.name); });
+
+// What searches wait for is the exchange of what was made beside them, whatever there is of rows; and nothing is lost.
+TEST_P(RowTableConversions, KeepSearchesWaitingForNoWorkOnAllRows) {
+  using Clock = std::chrono::steady_clock;
+  double least = 1;  // of some attempts: the clock also runs while another program does
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    RowTable table = filled();
+    Clock::duration waited{};
+    std::size_t steps = 0;
+    const auto began = Clock::now();
+    table.reserve(GetParam().count, GetParam().greatest, [&](const std::function<void()>& step) {
+      const auto at = Clock::now();
+      step();
+      waited += Clock::now() - at;
+      ++steps;
+    });
+    const auto taken = Clock::now() - began;
+    ASSERT_GE(steps, 1U);
+    ASSERT_LE(steps, 3U);
+    least = std::min(least, std::chrono::duration<double>(waited) / std::chrono::duration<double>(taken));
+    for (std::size_t i = 0; i < kRows; i += 7) {
+      ASSERT_EQ(table.find(i * GetParam().step), static_cast<Row>(i));
+      ASSERT_EQ(table.id(static_cast<Row>(i)), i * GetParam().step);
+    }
+    ASSERT_EQ(table.find(GetParam().greatest * GetParam().step + 1), std::nullopt);
+  }
+  EXPECT_LT(least, 0.05);
 }
 
 TEST(RowTable, RestoresFreeDeadAndLiveRows) {

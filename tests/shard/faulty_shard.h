@@ -63,6 +63,9 @@ class FaultyShard final : public Shard {
     return it == counts_.end() ? 0 : it->second;
   }
 
+  /// Candidates that were refined, in all.
+  std::uint64_t refined() const noexcept { return refined_.load(); }
+
   /// Holds up each `call` before it does anything, until release().
   void block(Call call) {
     std::lock_guard lock(mutex_);
@@ -138,7 +141,10 @@ class FaultyShard final : public Shard {
   }
   bool candidates_are_exact() const override { return error_.load() == 0 && inner_->candidates_are_exact(); }
   void refine(const MatrixView& queries, std::span<const RefineItem> items, std::span<float> distances) const override {
-    run(Call::kRefine, [&] { inner_->refine(queries, items, distances); });
+    run(Call::kRefine, [&] {
+      refined_.fetch_add(items.size());
+      inner_->refine(queries, items, distances);
+    });
   }
   std::uint64_t code_fingerprint() const override { return inner_->code_fingerprint(); }
   bool lossless() const override { return inner_->lossless(); }
@@ -195,6 +201,7 @@ class FaultyShard final : public Shard {
 
   const std::shared_ptr<Shard> inner_;
   std::atomic<float> error_{0};
+  mutable std::atomic<std::uint64_t> refined_{0};
   mutable std::mutex mutex_;  // guards all below
   mutable std::condition_variable changed_;
   std::optional<Fault> fault_;

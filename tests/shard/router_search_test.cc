@@ -207,6 +207,48 @@ TEST(RouterSearch, RefinesCandidatesWhoseDistancesAreNotExact) {
   }
 }
 
+// Of what all shards together return, as many as the cut keeps get an exact distance, each once.
+TEST(RouterSearch, RefinesOnceAndOnlyWhatTheCutOfAllShardsKeeps) {
+  constexpr std::size_t kQueries = 20;
+  for (const char* factory : {"Flat", "IVF4,Flat"}) {
+    for (const std::size_t shards : {1, 5}) {
+      for (const std::size_t replicas : {1, 2}) {
+        TestCluster cluster(shards, router_options(std::min(replicas, shards), spec_of(factory, 8)));
+        cluster.fill(1000);
+        if (std::string_view(factory) == "Flat") {
+          for (const auto& shard : cluster.shards) shard->distort(0.01F);
+        }
+        const Matrix queries = random_matrix(kQueries, 8, 3);
+        SearchOptions options;
+        options.params.nprobe = 4;
+        const SearchResult result = cluster.router.search(queries, 10, options);
+        std::uint64_t refined = 0;
+        for (const auto& shard : cluster.shards) {
+          refined += shard->refined();
+          EXPECT_LE(shard->count(Call::kRefine), 1U) << "once for a batch";
+        }
+        EXPECT_EQ(refined, kQueries * default_rerank(10)) << factory << ' ' << shards << ' ' << replicas;
+        for (std::size_t i = 0; i < kQueries; ++i) ASSERT_EQ(result[i].size(), 10U);
+      }
+    }
+  }
+}
+
+// Each query is compared with the centroids once, however many shards there are.
+TEST(RouterSearch, AssignsQueriesToListsOnceForAllShards) {
+  constexpr std::size_t kQueries = 20;
+  constexpr std::size_t kLists = 16;
+  for (const std::size_t shards : {1, 2, 8}) {
+    TestCluster cluster(shards, router_options(1, spec_of("IVF16,Flat", 8)));
+    cluster.fill(1000);
+    const SearchResult result = cluster.router.search(random_matrix(kQueries, 8, 3), 10);
+    std::uint64_t in_shards = 0;
+    for (const auto& shard : cluster.shards) in_shards += shard->stats().distances;
+    EXPECT_GT(in_shards, 0U);
+    EXPECT_EQ(result.distances - in_shards, kQueries * kLists) << shards << " shards";
+  }
+}
+
 TEST(RouterSearch, ReportsAShardThatFailsAndAsksTheOthers) {
   TestCluster cluster(4, router_options(2));
   cluster.fill(200);

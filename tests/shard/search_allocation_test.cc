@@ -1,5 +1,10 @@
-// A search allocates nothing once its thread has searched before: memory is reused, at every level.
+// A search allocates nothing once its threads have searched before: memory is reused, at every level.
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
 
 #include "core/thread_budget.h"
 #include "tests/shard/failing_allocations.h"
@@ -8,11 +13,23 @@
 namespace annulus::testing {
 namespace {
 
-class SearchAllocation : public ::testing::TestWithParam<const char*> {
+constexpr std::size_t kBatch = 100;
+
+struct Setting {
+  const char* factory;
+  Metric metric = Metric::kL2;
+  std::size_t threads = 1;
+};
+
+void PrintTo(const Setting& setting, std::ostream* out) {
+  *out << setting.factory << ' ' << to_string(setting.metric) << ' ' << setting.threads;
+}
+
+class SearchAllocation : public ::testing::TestWithParam<Setting> {
  protected:
   SearchAllocation() {
-    set_thread_budget(1);  // counts are a thread's own
-    cluster.fill(2000);
+    set_thread_budget(GetParam().threads);
+    cluster.fill(1000);
   }
   ~SearchAllocation() override { set_thread_budget(0); }
 
@@ -34,18 +51,40 @@ class SearchAllocation : public ::testing::TestWithParam<const char*> {
     return made;
   }
 
-  TestCluster cluster{4, router_options(2, spec_of(GetParam()))};
+  TestCluster cluster{4, router_options(2, spec_of(GetParam().factory, 8, GetParam().metric))};
 };
 
-INSTANTIATE_TEST_SUITE_P(Indexes, SearchAllocation, ::testing::Values("Flat", "HNSW8", "IVF4,Flat"), [](const auto& instance) {
-  std::string name = instance.param;
-  std::erase(name, ',');
-  return name;
-});
+constexpr auto kCosine = Metric::kCosine;
+constexpr auto kInnerProduct = Metric::kInnerProduct;
+INSTANTIATE_TEST_SUITE_P(Indexes, SearchAllocation,
+                         ::testing::Values(Setting{"Flat"}, Setting{"HNSW8"}, Setting{"IVF4,Flat"}, Setting{"Flat", kCosine},
+                                           Setting{"HNSW8", kCosine}, Setting{"IVF4,Flat", kCosine}, Setting{"HNSW8,SQ8"},
+                                           Setting{"IVF4,SQ8"}, Setting{"IVF4,PQ4"}, Setting{"IVF4,PQ4", kInnerProduct},
+                                           Setting{"IVF8_HNSW4,Flat"}, Setting{"Flat", kCosine, 2}, Setting{"HNSW8", kCosine, 2},
+                                           Setting{"IVF4,Flat", kCosine, 2}, Setting{"IVF4,SQ8", kCosine, 2}),
+                         [](const auto& instance) {
+                           std::string name = std::string(instance.param.factory) + "_" + std::string(to_string(instance.param.metric)) +
+                                              "_" + std::to_string(instance.param.threads);
+                           std::replace(name.begin(), name.end(), ',', '_');
+                           return name;
+                         });
+
+TEST(CountedAllocations, AreThoseOfLibrariesAndOfOtherThreadsToo) {
+  const auto made_by = [](const auto& allocate) {
+    const long before = allocations_made;
+    allocate();
+    return allocations_made - before;
+  };
+  EXPECT_GE(made_by([] { std::make_unique<int>(1); }), 1);
+  EXPECT_GE(made_by([] { std::thread([] { std::make_unique<int>(1); }).join(); }), 2);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(made_by([] { Matrix matrix(10, 10); }), 1);
+#endif
+}
 
 TEST_P(SearchAllocation, ASingleSearchMakesNone) { EXPECT_EQ(allocations_of(1, {}), 0); }
 
-TEST_P(SearchAllocation, ABatchMakesNone) { EXPECT_EQ(allocations_of(300, {}), 0); }
+TEST_P(SearchAllocation, ABatchMakesNone) { EXPECT_EQ(allocations_of(kBatch, {}), 0); }
 
 TEST_P(SearchAllocation, AFilteredSearchMakesNoneWhicheverWayItGoes) {
   const KeyFilter half = [](KeyView key) { return (key.back() - '0') % 2 == 0; };
@@ -55,7 +94,7 @@ TEST_P(SearchAllocation, AFilteredSearchMakesNoneWhicheverWayItGoes) {
       SearchOptions options;
       options.filter = &filter;
       options.params.filter_method = method;
-      for (const std::size_t queries : {std::size_t{1}, std::size_t{300}}) {
+      for (const std::size_t queries : {std::size_t{1}, kBatch}) {
         EXPECT_EQ(allocations_of(queries, options), 0) << queries << " queries, method " << static_cast<int>(method);
       }
     }
@@ -68,7 +107,7 @@ TEST_P(SearchAllocation, ASearchOfAKeySetMakesNone) {
   SearchOptions options;
   options.allow = &some;
   EXPECT_EQ(allocations_of(1, options), 0);
-  EXPECT_EQ(allocations_of(300, options), 0);
+  EXPECT_EQ(allocations_of(kBatch, options), 0);
 }
 
 }  // namespace
