@@ -46,7 +46,10 @@ class IndexBench {
         {"replicas", [&] { replicas(); }},
         {"erased", [&] { erased(); }},
         {"beside_upserts", [&] { beside_upserts(); }},
-        {"bulk_erase", [&] { rows_.push_back(bulk_erase_row(data_)); }},
+        {"bulk_erase",
+         [&] {
+           for (Json& row : bulk_erase_rows(data_, ivf())) rows_.push_back(std::move(row));
+         }},
         {"filters", [&] { filters(); }},
         {"memory",
          [&] {
@@ -303,7 +306,7 @@ class IndexBench {
       tune(engine, kHighRecall);
       engines.push_back({&engine, settings_[&engine]});
     }
-    for (Json& row : filter_rows(engines, cluster("Flat", 1), data_, options_.repetitions)) rows_.push_back(std::move(row));
+    for (Json& row : filter_rows(engines, data_, options_.repetitions)) rows_.push_back(std::move(row));
   }
 
   const IndexBenchOptions& options_;

@@ -102,6 +102,7 @@ void Cluster::set(Setting setting) {
 }
 
 void Cluster::search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) {
+  options_.params.filter_method = method_;
   router_->search(queries.middleRows(static_cast<Eigen::Index>(begin), static_cast<Eigen::Index>(count)), kK, options_, result_);
   if (rows == nullptr) return;
   std::fill_n(rows, count * kK, UINT32_MAX);

@@ -59,8 +59,13 @@ class Cluster final : public SearchEngine {
   std::string setting_name() const override { return factory_.starts_with("HNSW") ? "ef" : "nprobe"; }
   void set(Setting setting) override;
 
-  /// Searches return only keys that `filter` accepts, from now on; null: all. It must outlive them.
-  void restrict_to(const KeyFilter* filter) noexcept { options_.filter = filter; }
+  /// Searches return only keys that `filter` accepts and `allow` has, from now on, and find them by `method`; null: all. Both must
+  /// outlive them.
+  void restrict_to(const KeyFilter* filter, const KeySet* allow, FilterMethod method) noexcept {
+    options_.filter = filter;
+    options_.allow = allow;
+    method_ = method;
+  }
 
   void search(const Matrix& queries, std::size_t begin, std::size_t count, std::uint32_t* rows) override;
   std::uint64_t distances() const override { return result_.distances; }
@@ -72,6 +77,7 @@ class Cluster final : public SearchEngine {
   std::size_t replicas_;
   std::unique_ptr<VectorRouter> router_;
   SearchOptions options_;
+  FilterMethod method_ = FilterMethod::kByCost;
   SearchResult result_;
 };
 

@@ -41,10 +41,12 @@ std::vector<std::uint32_t> rank_among(std::span<const std::uint32_t> answers, st
 /// Each of the three parts of a round takes `seconds`. The data must have more than 64 rows.
 std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, std::size_t rounds, double seconds);
 
-/// Erasing half of the rows of an index in one call, beside FAISS's IDMap2 of IndexFlat in calls of 100 ids.
-Json bulk_erase_row(const IndexData& data);
+/// Erasing half of the rows of an index in one call, for each family; and of a cluster of 8 shards of each, through its router,
+/// where an erased key leaves a tombstone. Beside FAISS's IDMap2 of IndexFlat in calls of 100 ids.
+std::vector<Json> bulk_erase_rows(const IndexData& data, const std::string& ivf);
 
-/// memory_bytes() of a shard of each family beside the process's growth; what a record costs beside its vector, codes and links.
+/// memory_bytes() of a shard of each family beside the process's growth; what a record costs beside its vector, codes and links. The
+/// IVF in 8 shards too, where its lists are an eighth as long.
 std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf);
 
 }  // namespace annulus::bench

@@ -1,4 +1,4 @@
-// What searches under a filter cost and find, beside an exact scan under the same filter.
+// What searches under a filter cost and find, beside the two ways between which they choose.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,9 @@ struct FilteredEngine {
   Setting setting;
 };
 
-/// One row for each engine and each of the selectivities 50, 10, 1 and 0.1 %: rows are accepted by their numbers, evenly spread,
-/// through a KeyFilter. Single searches in turns with those of `scan`, a Flat cluster of the same rows.
-std::vector<Json> filter_rows(std::span<const FilteredEngine> engines, Cluster& scan, const IndexData& data, std::size_t rounds);
+/// For each engine and each of the selectivities 50, 10, 1 and 0.1 % three rows: single searches and batches under a KeyFilter, and
+/// single searches of a set of allowed keys. Rows are accepted by their numbers, evenly spread. In turns with searches that must go
+/// through the index, and such as must compare all accepted rows.
+std::vector<Json> filter_rows(std::span<const FilteredEngine> engines, const IndexData& data, std::size_t rounds);
 
 }  // namespace annulus::bench

@@ -45,6 +45,7 @@ std::string params_text(const Json& of) {
     }
   }
   if (of.contains("selectivity")) text += fmt::format(", {} % accepted", 100 * of["selectivity"].get<double>());
+  if (of.contains("by")) text += " by " + of["by"].get<std::string>();
   if (of.contains("batch")) text += fmt::format("{}x{}", text.empty() ? "" : ", ", of["batch"].get<std::size_t>());
   return text;
 }

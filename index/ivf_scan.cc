@@ -32,7 +32,10 @@ constexpr std::size_t kQueriesAtOnce = 16;
 /// Steps of a batch between two looks at what other shards have found.
 constexpr std::size_t kStepsBetween = 64;
 
-/// How far ahead of a scan blocks are asked for, and ahead of these the tables and headers that say where they are.
+/// How far ahead of a scan blocks are asked for, and ahead of these the tables and headers that say where they are. At first it is
+/// less: what is asked for before there is anything to do meanwhile has to be waited for.
+constexpr std::size_t kFirstAhead = 3;
+constexpr std::size_t kMoreAhead = 3;  // each time
 constexpr std::size_t kBlocksAhead = 12;
 constexpr std::size_t kTablesAhead = 4;
 constexpr std::size_t kHeadersAhead = 8;
@@ -61,11 +64,8 @@ class BlockStream {
   BlockStream(const Int8BlockLists& lists, std::span<const Candidate> visited) : lists_(lists), visited_(visited) {
     for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.pieces().prefetch_header(visited[j].id);
     for (std::size_t j = 0; j < std::min(kTablesAhead, visited.size()); ++j) lists.pieces().prefetch_table(visited[j].id);
-    fill(kBlocksAhead);
-    const std::size_t bytes = lists.pieces().piece_bytes();
-    for (std::size_t i = 0; i < known_; ++i) {
-      for (std::size_t at = 0; at < bytes; at += 64) prefetch_far(where_[i] + at);
-    }
+    fill(kFirstAhead);
+    ask(0, known_);
   }
 
   /// Goes on to the next blocks. False: there are none.
@@ -78,10 +78,14 @@ class BlockStream {
     shift(rows_);
     known_ -= count_;
     fill(where_.size());
+    if (count_ != 0 && ahead_ < kBlocksAhead) {
+      ask(std::min(ahead_, known_), std::min(ahead_ + kMoreAhead, known_));
+      ahead_ += kMoreAhead;
+    }
     count_ = std::min(kBlocksAtOnce, known_);
     if (count_ == 0) return false;
     // behind the last block that one is asked for again, which costs next to nothing
-    for (std::size_t i = known_; i < kBlocksAhead + count_; ++i) where_[i] = where_[known_ - 1];
+    for (std::size_t i = known_; i < ahead_ + count_; ++i) where_[i] = where_[known_ - 1];
     return true;
   }
 
@@ -89,7 +93,7 @@ class BlockStream {
   std::span<const std::uint8_t> rows() const noexcept { return {rows_.data(), count_}; }
 
   /// As many blocks of later, which nobody has asked for yet.
-  kernels::Blocks ahead() const noexcept { return {where_.data() + kBlocksAhead, count_}; }
+  kernels::Blocks ahead() const noexcept { return {where_.data() + ahead_, count_}; }
 
  private:
   /// Until so many blocks are known, or all.
@@ -103,6 +107,13 @@ class BlockStream {
       where_[known_] = lists_.block(static_cast<std::size_t>(visited_[list_ - 1].id), at_++);
       rows_[known_++] = static_cast<std::uint8_t>(std::min(left_, kBlockRows));
       left_ -= rows_[known_ - 1];
+    }
+  }
+
+  /// Asks for known blocks [begin, end).
+  void ask(std::size_t begin, std::size_t end) const noexcept {
+    for (std::size_t i = begin; i < end; ++i) {
+      for (std::size_t at = 0; at < lists_.pieces().piece_bytes(); at += 64) prefetch_far(where_[i] + at);
     }
   }
 
@@ -121,10 +132,13 @@ class BlockStream {
   std::size_t at_ = 0;     ///< block of the list that was entered last
   std::size_t end_ = 0;    ///< how many it has
   std::size_t left_ = 0;   ///< its rows in blocks from `at_` on
+  std::size_t ahead_ = kFirstAhead;  ///< of a step's blocks are those that it asks for
   std::size_t known_ = 0;  ///< blocks in `where_`, of which the first `count_` are those of this step
   std::size_t count_ = 0;
-  std::array<const std::uint8_t*, kBlocksAhead + kBlocksAtOnce> where_;
-  std::array<std::uint8_t, kBlocksAhead + kBlocksAtOnce> rows_;
+  static constexpr std::size_t kMostKnown = kBlocksAhead + kBlocksAtOnce;
+  static_assert((kBlocksAhead - kFirstAhead) % kMoreAhead == 0);
+  std::array<const std::uint8_t*, kMostKnown> where_;
+  std::array<std::uint8_t, kMostKnown> rows_;
 };
 
 void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, CandidatePool& nearest) {
