@@ -5,6 +5,7 @@
 #include <faiss/IndexScalarQuantizer.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -66,43 +67,43 @@ class FloatDistances final : public RowCursor {
   std::size_t d_;
 };
 
-/// Distances to rows that FAISS has encoded.
+/// Distances to rows that FAISS has encoded, but for rounding.
 class Sq8Distances final : public RowCursor {
  public:
-  Sq8Distances(Metric metric, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder)
-      : Sq8Distances(metric, storage, decoder, memory_) {
-    own_.resize(storage.sq.d);
-  }
-  /// Cannot stand on a row; the same without an allocation, if `memory`, which it borrows, has been used so before.
-  Sq8Distances(Metric metric, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder,
-               std::vector<float>& memory)
-      : metric_(metric), storage_(storage), decoder_(decoder), other_(memory) {
-    other_.resize(storage.sq.d);
-  }
-  void from(const float* query) noexcept { query_ = query; }
+  Sq8Distances(const Sq8Scale& scale, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder)
+      : Sq8Distances(scale, storage, decoder, own_) {}
+  /// The same without an allocation, if `memory`, which it borrows, has been used so before.
+  Sq8Distances(const Sq8Scale& scale, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder,
+               Sq8Query& memory)
+      : scale_(scale), storage_(storage), decoder_(decoder), query_(memory) {}
+
+  void from(const float* query) { scale_.prepare(query, nullptr, query_); }
   void stand_on(Row row) override {
-    decode(row, own_);
-    query_ = own_.data();
+    decoded_.resize(storage_.sq.d);
+    decoder_.decode_vector(code(row), decoded_.data());
+    from(decoded_.data());
   }
   void operator()(std::span<const Row> rows, float* out) override {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      decode(rows[i], other_);
-      out[i] = distance(metric_, query_, other_.data(), other_.size());
+    std::array<const std::uint8_t*, 64> codes;
+    for (std::size_t begin = 0; begin < rows.size(); begin += codes.size()) {
+      const std::size_t n = std::min(codes.size(), rows.size() - begin);
+      for (std::size_t i = 0; i < n; ++i) {
+        codes[i] = code(rows[begin + i]);
+        for (std::size_t at = 0; at < storage_.code_size; at += 64) annulus::prefetch(codes[i] + at);
+      }
+      scale_.distances(query_, std::span(codes).first(n), out + begin);
     }
   }
 
  private:
-  void decode(Row row, std::vector<float>& into) const {
-    decoder_.decode_vector(storage_.codes.data() + std::size_t{row} * storage_.code_size, into.data());
-  }
+  const std::uint8_t* code(Row row) const noexcept { return storage_.codes.data() + std::size_t{row} * storage_.code_size; }
 
-  Metric metric_;
+  const Sq8Scale& scale_;
   const faiss::IndexScalarQuantizer& storage_;
   const faiss::ScalarQuantizer::SQuantizer& decoder_;
-  const float* query_ = nullptr;
-  std::vector<float> own_;
-  std::vector<float> memory_;
-  std::vector<float>& other_;
+  Sq8Query own_;
+  Sq8Query& query_;
+  std::vector<float> decoded_;
 };
 
 class HnswStore final : public RowStore, private RowSpace {
@@ -213,12 +214,13 @@ class HnswStore final : public RowStore, private RowSpace {
     index_->is_trained = true;
     // ScalarQuantizer::decode opens an OpenMP region for each vector; its quantizer object does not.
     decoder_.reset(scalar().sq.select_quantizer());
+    scale_.emplace(spec_.metric, scalar().sq);
   }
 
   std::unique_ptr<RowCursor> cursor() const override {
     if (codes_) return std::make_unique<CodeDistances>(*codes_);
     if (parsed_.coding == Coding::kFloat) return std::make_unique<FloatDistances>(spec_.metric, floats(), spec_.dimension);
-    return std::make_unique<Sq8Distances>(spec_.metric, scalar(), *decoder_);
+    return std::make_unique<Sq8Distances>(*scale_, scalar(), *decoder_);
   }
 
   /// Row and level of the entry, read and written as one.
@@ -339,7 +341,7 @@ class HnswStore final : public RowStore, private RowSpace {
   bool walk(const RowSearch& search, std::size_t number, const GraphEntry& from, std::size_t rows, std::size_t ef,
             const WalkLimit& limit, SearchScratch& scratch) const {
     const float* query = search.batch.query(number);
-    const std::size_t most = codes_ ? default_rerank(search.k) : ef;
+    const std::size_t most = codes_ || scale_ ? default_rerank(search.k) : ef;
     const auto go = [&](RowDistances& to_query) {
       GraphWalk graph(index_->hnsw, rows, to_query, scratch);
       const MetRow start = graph.descend(from, 0);
@@ -366,10 +368,10 @@ class HnswStore final : public RowStore, private RowSpace {
       go(to_query);
       return true;
     }
-    Sq8Distances to_query(spec_.metric, scalar(), *decoder_, scratch.decoded);
+    Sq8Distances to_query(*scale_, scalar(), *decoder_, scratch.sq8_query);
     to_query.from(query);
     go(to_query);
-    return true;
+    return false;
   }
 
   void prefetch_floats(std::span<const Candidate> near) const noexcept {
@@ -388,7 +390,8 @@ class HnswStore final : public RowStore, private RowSpace {
   ParsedSpec parsed_;
   bool coded_;
   std::unique_ptr<faiss::IndexHNSW> index_;
-  std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 rows; points into index_
+  std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of FAISS's 8-bit rows; points into index_
+  std::optional<Sq8Scale> scale_;                                ///< of these
   std::atomic<std::size_t> count_{0};                            ///< rows that are linked
   std::atomic<std::uint64_t> entry_{0};
   std::atomic<std::size_t> links_{0};  ///< places for links, for whoever asks about memory beside a write

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "index/ivf_scan.h"
 #include "index/row_store.h"
 #include "index/search_scratch.h"
+#include "index/sq8_scale.h"
 #include "index/top_k.h"
 
 namespace annulus {
@@ -71,8 +73,10 @@ class IvfStore final : public RowStore {
   IvfStore(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec)
       : spec_(spec), parsed_(parsed), codec_(codec), lists_(spec, parsed, codec) {
     // ScalarQuantizer::decode opens an OpenMP region for each vector; its quantizer object does not.
-    if (const auto* sq = dynamic_cast<const faiss::IndexIVFScalarQuantizer*>(&lists_.index()))
+    if (const auto* sq = dynamic_cast<const faiss::IndexIVFScalarQuantizer*>(&lists_.index())) {
       decoder_.reset(sq->sq.select_quantizer());
+      scale_.emplace(spec.metric, sq->sq);
+    }
   }
 
   RowPolicy policy() const noexcept override { return RowPolicy::kReuse; }
@@ -267,7 +271,9 @@ class IvfStore final : public RowStore {
     TopK nearest({out, search.k}, search.order);
     for (std::size_t i = 0; i < given; ++i) nearest.push(Candidate(out[i]));
     const bool coded = parsed_.coding != Coding::kFloat;
-    if (coded) {
+    if (scale_) {
+      for (const Candidate& list : lists) scan_sq8(search, number, static_cast<std::size_t>(list.id), nearest);
+    } else if (coded) {
       with_faiss("scanning lists", [&] { scan_codes(search, number, lists, nearest); });
     } else {
       for (const Candidate& list : lists) scan_floats(search, number, static_cast<std::size_t>(list.id), nearest);
@@ -277,14 +283,14 @@ class IvfStore final : public RowStore {
     return near.size();
   }
 
-  void scan_floats(const RowSearch& search, std::size_t number, std::size_t list, TopK& nearest) const {
-    const float* query = search.batch.query(number);
+  /// Offers the entries of a list, some at a time: `measure(begin, n, out)` writes their distances.
+  template <class Measure>
+  void scan(const RowSearch& search, std::size_t number, std::size_t list, TopK& nearest, const Measure& measure) const {
     const std::size_t size = lists_.size(list);
-    const std::size_t d = spec_.dimension;
-    std::array<float, 64> found;
+    std::array<float, kScanned> found;
     for (std::size_t begin = 0, n = 0; begin < size; begin += n) {
       n = std::min({found.size(), size - begin, lists_.run(begin)});
-      distances(spec_.metric, query, reinterpret_cast<const float*>(lists_.code(list, begin)), n, d, d, found.data());
+      measure(begin, n, found.data());
       for (std::size_t i = 0; i < n; ++i) {
         if (!nearest.admits(found[i])) continue;
         const Row row = lists_.row(list, begin + i);
@@ -292,6 +298,26 @@ class IvfStore final : public RowStore {
       }
     }
     search.work.distances += size;
+  }
+
+  void scan_floats(const RowSearch& search, std::size_t number, std::size_t list, TopK& nearest) const {
+    const float* query = search.batch.query(number);
+    const std::size_t d = spec_.dimension;
+    scan(search, number, list, nearest, [&](std::size_t begin, std::size_t n, float* out) {
+      distances(spec_.metric, query, reinterpret_cast<const float*>(lists_.code(list, begin)), n, d, d, out);
+    });
+  }
+
+  void scan_sq8(const RowSearch& search, std::size_t number, std::size_t list, TopK& nearest) const {
+    if (lists_.size(list) == 0) return;
+    ScratchLease scratch;
+    Sq8Query& query = scratch->sq8_query;
+    scale_->prepare(search.batch.query(number), codec_.centroids().data() + list * spec_.dimension, query);
+    std::array<const std::uint8_t*, kScanned> codes;
+    scan(search, number, list, nearest, [&](std::size_t begin, std::size_t n, float* out) {
+      for (std::size_t i = 0; i < n; ++i) codes[i] = lists_.code(list, begin) + i * lists_.code_bytes();
+      scale_->distances(query, std::span(codes).first(n), out);
+    });
   }
 
   void scan_codes(const RowSearch& search, std::size_t number, std::span<const Candidate> chosen, TopK& nearest) const {
@@ -319,11 +345,14 @@ class IvfStore final : public RowStore {
     }
   }
 
+  static constexpr std::size_t kScanned = 64;  // entries at a time
+
   IndexSpec spec_;
   ParsedSpec parsed_;
   const Codec::Impl& codec_;  ///< VectorIndex holds the codec
   IvfLists lists_;
   std::unique_ptr<faiss::ScalarQuantizer::SQuantizer> decoder_;  ///< of int8 residuals; points into lists_
+  std::optional<Sq8Scale> scale_;                                ///< of these
   mutable ScannerPool scanners_;                                  ///< of codes; they refer to lists_
   Staged staged_;
   std::atomic<std::size_t> staged_bytes_{0};  ///< which is asked for beside a write

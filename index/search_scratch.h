@@ -11,6 +11,7 @@
 #include "index/int8_block_kernels.h"
 #include "index/row_table.h"
 #include "index/search_types.h"
+#include "index/sq8_scale.h"
 
 namespace annulus {
 
@@ -69,6 +70,7 @@ struct SearchScratch {
   AlignedBuffer<std::int8_t> query_codes;
   std::vector<std::uint64_t> keys;
   std::vector<kernels::BlockHit> hits;
+  Sq8Query sq8_query;
 };
 
 using ScratchLease = Reused<SearchScratch>;

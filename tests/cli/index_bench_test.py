@@ -54,8 +54,10 @@ class IndexBenchTest(unittest.TestCase):
                     self.assertGreater(row["recall_at_10"], 0.8, row)
                 self.assertLessEqual(row["recall_at_10"], 1, row)
         self.assertEqual(counts, ROWS_OF)
-        exact = [row["baseline"]["scan_recall_at_10"] for row in document["rows"] if row["figure"] == "filters"]
-        self.assertEqual(exact, [1] * 24)
+        scans = [row["baseline"]["scan_recall_at_10"] for row in document["rows"]
+                 if "scan_recall_at_10" in row.get("baseline", {})]
+        self.assertGreater(len(scans), 0)
+        self.assertEqual(set(scans), {1})
 
     def test_a_row_is_met_only_if_its_recall_is(self):
         for row in rows_of("--synthetic", "2000x16", "--lists", "16", "--only", "shards_batch,filters")["rows"]:

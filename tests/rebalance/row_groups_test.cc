@@ -3,6 +3,8 @@
 
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
 
 #include "tests/rebalance/resize_support.h"
 
@@ -12,8 +14,9 @@ namespace {
 constexpr std::size_t kKeys = 80;
 constexpr RebalanceOptions kSmallSteps{.max_bytes_per_second = 0, .page_records = 8, .chunk_arcs = 4};
 
-RouterOptions options(std::size_t replicas) {
-  RouterOptions options = router_options(replicas);
+RouterOptions options(std::size_t replicas, const char* factory = "Flat") {
+  RouterOptions options = router_options(replicas, spec_of(factory));
+  options.index.nprobe = 4;  // all lists, where there are any: answers are exact
   options.ring.virtual_nodes_per_weight = 4;
   return options;
 }
@@ -67,8 +70,11 @@ const Change kChanges[] = {
      }},
 };
 
-class ResizeOf : public ::testing::TestWithParam<Change> {
+class ResizeOf : public ::testing::TestWithParam<std::tuple<Change, const char*>> {
  protected:
+  static void declare(TestCluster& cluster) { std::get<Change>(GetParam()).declare(cluster); }
+  static RouterOptions shape() { return options(2, std::get<const char*>(GetParam())); }
+
   ResizeOf() {
     cluster.fill(kKeys);
     for (std::size_t number = 0; number < kKeys; number += 9) cluster.erase(number);
@@ -81,13 +87,17 @@ class ResizeOf : public ::testing::TestWithParam<Change> {
   }
   void undisturbed() { at_every_call(nullptr); }
 
-  TestCluster cluster{4, options(2)};
+  TestCluster cluster{4, shape()};
 };
 
-INSTANTIATE_TEST_SUITE_P(Changes, ResizeOf, ::testing::ValuesIn(kChanges), [](const auto& instance) { return std::string(instance.param.name); });
+INSTANTIATE_TEST_SUITE_P(Changes, ResizeOf, ::testing::Combine(::testing::ValuesIn(kChanges), ::testing::Values("Flat", "IVF4,Flat")),
+                         [](const auto& instance) {
+                           const std::string factory = std::get<const char*>(instance.param);
+                           return std::get<Change>(instance.param).name + factory.substr(0, factory.find(','));
+                         });
 
 TEST_P(ResizeOf, SearchesFindEverythingAtEveryStep) {
-  GetParam().declare(cluster);
+  declare(cluster);
   std::size_t looks = 0;
   at_every_call([&] {
     ++looks;
@@ -105,7 +115,7 @@ TEST_P(ResizeOf, SearchesFindEverythingAtEveryStep) {
 }
 
 TEST_P(ResizeOf, ThatIsAbortedLeavesThePrimariesThatWere) {
-  GetParam().declare(cluster);
+  declare(cluster);
   VectorRebalancer rebalancer(cluster.router, kSmallSteps);
   std::size_t steps = 0;
   rebalancer.set_progress([&](const MoveProgress&) {
@@ -132,9 +142,9 @@ TEST_P(ResizeOf, SearchesFindEverythingWhereAShardCannotBeTold) {
       for (std::uint64_t call = 0; !undisturbed; ++call) {
         SCOPED_TRACE(std::string(id) + " is not told the " + std::to_string(call) + "th time" + (once_done ? ", it says" : ""));
         ASSERT_LT(call, 20u);
-        TestCluster scene(4, options(2));
+        TestCluster scene(4, shape());
         scene.fill(kKeys);
-        GetParam().declare(scene);
+        declare(scene);
         FaultyShard& failing = scene[id];
         failing.set_fault({.calls = {Call::kSetPrimaryArcs}, .after = call, .times = 1, .once_done = once_done});
         VectorRebalancer rebalancer(scene.router, kSmallSteps);
@@ -158,10 +168,17 @@ TEST_P(ResizeOf, SearchesFindEverythingWhereAShardCannotBeTold) {
   }
 }
 
-TEST(RowGroupsOfAResize, AreThoseOfItsTargetAlsoForAShardThatWasAway) {
+class RowGroupsOfAResize : public ::testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Indexes, RowGroupsOfAResize, ::testing::Values("Flat", "IVF4,Flat"), [](const auto& instance) {
+  const std::string factory = instance.param;
+  return factory.substr(0, factory.find(','));
+});
+
+TEST_P(RowGroupsOfAResize, AreThoseOfItsTargetAlsoForAShardThatWasAway) {
   for (const char* when : {"before", "between"}) {
     SCOPED_TRACE(when);
-    TestCluster cluster(5, options(3));
+    TestCluster cluster(5, options(3, GetParam()));
     cluster.fill(kKeys);
     cluster.router.detach_node("s1");
     VectorRebalancer rebalancer(cluster.router, kSmallSteps);

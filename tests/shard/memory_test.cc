@@ -191,6 +191,7 @@ INSTANTIATE_TEST_SUITE_P(Families, ShardMemory,
                                            Family{"HnswSq8", "HNSW8,SQ8", 64, kInt8, 64 + links(8), 80000},
                                            Family{"IvfFlat", "IVF64,Flat", 32, kInt8, 128 + 32 + 4},
                                            Family{"IvfFlatWithoutCodes", "IVF64,Flat", 32, kNone, 128},
+                                           Family{"IvfOfAGraph", "IVF64_HNSW8,Flat", 32, kInt8, 128 + 32 + 4},
                                            Family{"IvfSq8", "IVF64,SQ8", 64, kInt8, 64},
                                            Family{"IvfPq", "IVF64,PQ16", 64, kInt8, 16, 200000}),
                          [](const auto& family) { return std::string(family.param.name); });

@@ -189,12 +189,18 @@ class Stress {
   void search(Random& random) {
     const std::size_t k = 1 + random() % 20;
     const Vector query = oracle_.random_query(random());
+    // all keys, or one in so many, found by whichever way
+    const std::size_t step = std::size_t{1} << (random() % 4 * 2);
+    const Oracle::Accepts accepts = [step](std::size_t number) { return number % step == 0; };
+    const KeyFilter filter = [&](KeyView key) { return accepts(std::stoul(std::string(key.substr(key.find('-') + 1)))); };
+    SearchOptions options{.params = kind_.params};
+    if (step > 1) options.filter = &filter;
     const Tick from = oracle_.now();
-    const SearchResult result = router_.search(query, k, {.params = kind_.params});
+    const SearchResult result = router_.search(query, k, options);
     if (result.coverage != 1.0) fail("a search covers only " + std::to_string(result.coverage));
     Oracle::Recall recall;
-    const std::string wrong = kind_.exact ? oracle_.check_search(query, k, result[0], from)
-                                          : oracle_.check_approximate_search(query, k, result[0], from, recall);
+    const std::string wrong = kind_.exact ? oracle_.check_search(query, k, result[0], from, accepts)
+                                          : oracle_.check_approximate_search(query, k, result[0], from, recall, accepts);
     if (!wrong.empty()) fail(wrong);
     wanted_.fetch_add(recall.wanted);
     found_.fetch_add(recall.found);
@@ -334,6 +340,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Kind{"IvfOnFloats", "IVF16,Flat", Metric::kL2, SearchCodes::kNone, true, {.nprobe = 16}},
                       Kind{"IvfOnCodes", "IVF16,Flat", Metric::kL2, SearchCodes::kInt8, false, {.nprobe = 16}},
                       Kind{"IvfInnerProduct", "IVF16,Flat", Metric::kInnerProduct, SearchCodes::kInt8, false, {.nprobe = 16}},
+                      Kind{"IvfOfAGraph", "IVF16_HNSW8,Flat", Metric::kL2, SearchCodes::kInt8, false, {.nprobe = 16}},
                       Kind{"HnswOnFloats", "HNSW16", Metric::kL2, SearchCodes::kNone, false, {.ef = 100}},
                       Kind{"HnswOnCodes", "HNSW16", Metric::kL2, SearchCodes::kInt8, false, {.ef = 100}}),
     [](const auto& kind) { return std::string(kind.param.name); });

@@ -92,7 +92,8 @@ std::string Oracle::check_order(std::span<const Neighbor> answer) const {
   return {};
 }
 
-std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from) const {
+std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from,
+                                 const Accepts& accepts) const {
   if (std::string wrong = check_order(answer); !wrong.empty()) return wrong;
   const auto distance_of = [&](std::size_t number, const State& state) {
     return distance(metric_, query.data(), vector_of(number, state.sequence).data(), dimension_);
@@ -103,6 +104,10 @@ std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<c
     const std::vector<State> allowed = states(number, from);
     const std::string name = key(number);
     const auto found = answered.find(name);
+    if (accepts && !accepts(number)) {
+      if (found != answered.end()) return "search answers " + name + ", which its filter refuses";
+      continue;
+    }
     // an answered key has one of its states; a key that is not answered has one that does not belong into the answer
     const bool right = std::any_of(allowed.begin(), allowed.end(), [&](const State& state) {
       if (found != answered.end()) return state.live && distance_of(number, state) == found->second;
@@ -119,7 +124,7 @@ std::string Oracle::check_search(const Vector& query, std::size_t k, std::span<c
 }
 
 std::string Oracle::check_approximate_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from,
-                                             Recall& recall) const {
+                                             Recall& recall, const Accepts& accepts) const {
   if (std::string wrong = check_order(answer); !wrong.empty()) return wrong;
   if (answer.size() > k) return "search answers more than it was asked for";
   std::unordered_map<std::string, float> answered;
@@ -130,6 +135,10 @@ std::string Oracle::check_approximate_search(const Vector& query, std::size_t k,
   for (std::size_t number = 0; number < keys(); ++number) {
     const std::vector<State> allowed = states(number, from);
     const auto found = answered.find(key(number));
+    if (accepts && !accepts(number)) {
+      if (found != answered.end()) return "search answers " + key(number) + ", which its filter refuses";
+      continue;
+    }
     float nearest = std::numeric_limits<float>::infinity();
     bool right = found == answered.end();
     for (const State& state : allowed) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <mutex>
 #include <optional>
@@ -40,9 +41,13 @@ class Oracle {
   /// Empty if an answer of `get`, begun at `from`, is one that it may give; else what is wrong.
   std::string check_get(std::size_t number, const std::optional<Vector>& answer, Tick from) const;
 
+  /// Which keys a search's filter accepts, by their numbers; empty: all.
+  using Accepts = std::function<bool(std::size_t number)>;
+
   /// The same for a search for the k nearest, sharded exactly (Flat): each answer is a state of its key, none is doubled, they
   /// are in order, and no key is missing that must be nearer than the last.
-  std::string check_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from) const;
+  std::string check_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from,
+                           const Accepts& accepts = {}) const;
 
   /// How much of what an exact search must answer, an approximate one did.
   struct Recall {
@@ -51,8 +56,8 @@ class Oracle {
   };
   /// check_search for indexes that may miss keys: what is missing is no error, and is counted in `recall`. Only keys count that no
   /// write overlaps, and that are nearer than the last of an exact answer, where ties are.
-  std::string check_approximate_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from,
-                                       Recall& recall) const;
+  std::string check_approximate_search(const Vector& query, std::size_t k, std::span<const Neighbor> answer, Tick from, Recall& recall,
+                                       const Accepts& accepts = {}) const;
 
  private:
   struct Write {
