@@ -279,7 +279,7 @@ Json memory_row(const IndexData& data, const std::string& factory, std::size_t s
   const std::size_t growth = resident_bytes() - before;
   std::uint64_t counted = 0;
   for (const auto& state : cluster.router().shard_states()) counted += state.stats.memory_bytes;
-  const double overhead = static_cast<double>(growth) / static_cast<double>(data.rows()) - content_bytes(data, factory);
+  const double overhead = static_cast<double>(counted) / static_cast<double>(data.rows()) - content_bytes(data, factory);
   const double truth = static_cast<double>(counted) / static_cast<double>(growth);
   return {{"figure", "memory"},
           {"engine", cluster.name()},

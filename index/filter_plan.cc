@@ -39,6 +39,8 @@ constexpr double kScanWorth = 1.15;
 
 // What a search may spend, of the scan's time, before it looks back at what the filter accepts near the query.
 constexpr double kLookPart = 0.1;
+// And where all lists cost no more than this part, there is no looking back: rounds are dearer than lists in one go.
+constexpr double kSurePart = 0.1;
 // Accepted rows that must have been expected of those asked about before their number says something.
 constexpr double kEvidence = 8;
 // And when there are enough of them, for what comes later is farther from the query.
@@ -108,8 +110,8 @@ double rows_in(std::size_t lists, const IndexFacts& index) {
 double list_row_ns(const IndexFacts& index) { return kListRow + kListByte * bytes_of(index); }
 
 /// So many more lists, with so many rows, and so many questions about these.
-double lists_ns(double lists, double rows, double questions, const FilterFacts& filter, const IndexFacts& index) {
-  return lists * kList + rows * list_row_ns(index) + questions * (kHit + filter.apart_ns);
+double lists_ns(const FilterPlan& plan, double lists, double rows, double questions) {
+  return plan.factors.visit * (lists * kList + rows * list_row_ns(plan.index) + questions * (kHit + plan.filter.apart_ns));
 }
 
 /// How many times more the filter accepts elsewhere than near a query, at least, as far as chance allows.
@@ -130,19 +132,19 @@ double lists_ns(const FilterPlan& plan, std::size_t from, std::size_t to, double
   const double fall = plan.index.one_by_one ? kNearestFirst : 1;
   const double many = questions(kept, part, rows, fall) - questions(kept, part, before, fall);
   const double few = std::min(many, questions(kept, plan.filter.selectivity, rows - before, fall));
-  return lists_ns(static_cast<double>(to - from), rows - before, std::sqrt(many * few), plan.filter, plan.index);
+  return lists_ns(plan, static_cast<double>(to - from), rows - before, std::sqrt(many * few));
 }
 
 /// A list in which the filter is asked about every row.
 double asked_list_ns(const FilterPlan& plan) {
-  return kList + rows_in(1, plan.index) * (list_row_ns(plan.index) + kHit + plan.filter.apart_ns);
+  return lists_ns(plan, 1, rows_in(1, plan.index), rows_in(1, plan.index));
 }
 
 /// As many lists as a small part of the scan's time allows, if the filter is asked about every row in them.
 std::size_t first_look(const FilterPlan& plan) {
   const double scan_ns = plan.scan_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
   const double index_ns = plan.index_ns / static_cast<double>(std::max<std::size_t>(plan.search.queries, 1));
-  if (!plan.may_scan || index_ns <= kLookPart * scan_ns) return plan.nprobe;
+  if (!plan.may_scan || index_ns <= kSurePart * scan_ns) return plan.nprobe;
   const double lists = kLookPart * scan_ns / asked_list_ns(plan);
   return std::clamp<std::size_t>(static_cast<std::size_t>(std::min(lists, 1e9)), 1, plan.nprobe);
 }
@@ -168,7 +170,8 @@ std::size_t lists_for(double selectivity, std::size_t nprobe, std::size_t nlist)
   return static_cast<std::size_t>(std::min(wanted, static_cast<double>(nlist)));
 }
 
-FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search, FilterMethod method) {
+FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search, FilterMethod method,
+                       const PartFactors& factors) {
   const double queries = static_cast<double>(std::max<std::size_t>(search.queries, 1));
   const double live = static_cast<double>(index.live);
   const double d = static_cast<double>(index.dimension);
@@ -177,11 +180,14 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
   const double allowed = selectivity * live;
 
   FilterPlan plan;
-  const double asking_ns = static_cast<double>(index.rows) * (kLookAtRow + filter.accept_ns);
-  const double listing_ns = filter.listed ? static_cast<double>(*filter.listed) * (kLookup + filter.accept_ns) : asking_ns;
+  plan.factors = factors;
+  const double asking_ns = factors.ask * static_cast<double>(index.rows) * (kLookAtRow + filter.accept_ns);
+  const double listing_ns =
+      filter.listed ? factors.list * static_cast<double>(*filter.listed) * (kLookup + filter.accept_ns) : asking_ns;
   plan.by_list = filter.listed.has_value() && listing_ns <= asking_ns;
-  plan.gather_ns = std::min(asking_ns, listing_ns) + allowed * (kFetch + kFetchFloat * d);
-  plan.compare_ns = allowed * (kCompare + kCompareFloat * d);
+  plan.find_ns = std::min(asking_ns, listing_ns);
+  plan.gather_ns = plan.find_ns + factors.compare * allowed * (kFetch + kFetchFloat * d);
+  plan.compare_ns = factors.compare * allowed * (kCompare + kCompareFloat * d);
   plan.scan_ns = plan.gather_ns + queries * plan.compare_ns;
   plan.may_scan = method != FilterMethod::kIndex;
 
@@ -192,7 +198,7 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
   plan.search = search;
   bool within_reach = true;
   switch (index.family) {
-    case IndexFamily::kFlat: plan.index_ns = queries * flat_ns(search, asked, index); break;
+    case IndexFamily::kFlat: plan.index_ns = factors.visit * queries * flat_ns(search, asked, index); break;
     case IndexFamily::kIvf: {
       plan.nprobe = lists_for(selectivity, search.nprobe, index.nlist);
       // the lists visited must hold the answer, several times over
@@ -211,7 +217,7 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
       const double kept = static_cast<double>(std::max(search.ef, search.k));
       within_reach = kept <= allowed;
       const double met = std::min(static_cast<double>(index.rows), kept / std::max(selectivity, 1e-9));
-      plan.index_ns = queries * walk_ns(met, met, asked, index);
+      plan.index_ns = factors.walk * queries * walk_ns(met, met, asked, index);
       break;
     }
   }
@@ -235,12 +241,12 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
 double walk_cost_ns(const FilterPlan& plan, double met) {
   const double kept = static_cast<double>(std::max(plan.search.ef, plan.search.k));
   const double expected = std::min(static_cast<double>(plan.index.rows), kept / std::max(plan.filter.selectivity, 1e-9));
-  return walk_ns(met, expected, plan.filter, plan.index);
+  return plan.factors.walk * walk_ns(met, expected, plan.filter, plan.index);
 }
 
 double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t asked, double met) {
-  return static_cast<double>(compared) * (kWalkRow + kWalkByte * bytes_of(plan.index)) +
-         static_cast<double>(asked) * (plan.filter.apart_ns + met * kMoveMet);
+  return plan.factors.walk * (static_cast<double>(compared) * (kWalkRow + kWalkByte * bytes_of(plan.index)) +
+                              static_cast<double>(asked) * (plan.filter.apart_ns + met * kMoveMet));
 }
 
 FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {
@@ -268,8 +274,7 @@ double forecast_ns(const FilterPlan& plan, const FilterTally& tally, std::size_t
 }
 
 double visited_ns(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {
-  return lists_ns(static_cast<double>(visited), rows_in(visited, plan.index), static_cast<double>(tally.questions), plan.filter,
-                  plan.index);
+  return lists_ns(plan, static_cast<double>(visited), rows_in(visited, plan.index), static_cast<double>(tally.questions));
 }
 
 bool wants_pilot(const Doubt& doubt) noexcept {

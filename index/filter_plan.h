@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "index/filter_costs.h"
 #include "index/index_spec.h"
 #include "index/search_types.h"
 
@@ -80,11 +81,13 @@ struct FilterPlan {
   std::size_t tallied = std::numeric_limits<std::size_t>::max();  ///< FilterTally::most
   bool may_scan = true;
   double look_ns = 0;     ///< what the first look of one query costs, if the filter is asked about every row
-  double gather_ns = 0;   ///< of scan_ns: finding the accepted rows ...
+  double find_ns = 0;     ///< finding the accepted rows: of gather_ns the first part
+  double gather_ns = 0;   ///< of scan_ns: finding the accepted rows and fetching their vectors ...
   double compare_ns = 0;  ///< ... and comparing a query with them
   FilterFacts filter = {};
   IndexFacts index = {};
   SearchFacts search = {};
+  PartFactors factors = {};  ///< in all estimates
 };
 
 /// How a query of an IVF goes on that has visited some lists.
@@ -101,10 +104,10 @@ struct Doubt {
   double scan_ns = 0;   ///< what the scan costs them
 };
 
-/// The cheaper way by estimate; `method` overrules. Pure. The costs of single steps are constants, measured on one machine: what
-/// counts is how they compare, which the dimension and the cost of the filter decide, which are given.
+/// The cheaper way by estimate; `method` overrules. Pure. The costs of single steps are constants, measured on one machine, times
+/// `factors`: what this index has learnt since.
 FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const SearchFacts& search,
-                       FilterMethod method = FilterMethod::kByCost);
+                       FilterMethod method = FilterMethod::kByCost, const PartFactors& factors = {});
 
 /// HNSW: a walk for which the nearest `met` rows hold enough accepted ones, by estimate; and one that has compared so many rows,
 /// and asked the filter about so many of them.

@@ -9,11 +9,15 @@ namespace {
 // Rows asked about at once while a filter is sampled, and how many accepted ones are enough.
 constexpr std::size_t kSampleStep = 32;
 constexpr std::size_t kEnoughAccepted = 16;
+// Where the filter has a list, no more rows than this part of what is listed: it says how many are accepted at most.
+constexpr std::size_t kListedPart = 16;
 // Rows in order over which the filter's cost is taken, the least of so many turns, for the clock may be interrupted; fewer rows
-// where they take so long that the clock's own cost does not matter.
+// where they take so long that the clock's own cost, and that of waiting for memory, does not matter.
 constexpr std::size_t kTimedRows = 48;
+constexpr std::size_t kTimedPart = 128;  // of a large index a longer stretch: at its beginning memory has to be waited for
+constexpr std::size_t kMostTimedRows = 512;
 constexpr std::size_t kFewTimedRows = 12;
-constexpr double kLongNs = 1000;
+constexpr double kLongNs = 500;  // a question, be its memory cold
 constexpr std::size_t kTimedTurns = 3;
 constexpr std::size_t kTimedApart = 16;  // of those of the sample, which are in no order
 
@@ -37,7 +41,7 @@ double time_filter(const Filter& filter, const RowTable& rows) {
     if (asked == 0) break;
     const double took = nanoseconds_since(began);
     least = std::min(least, took / static_cast<double>(asked));
-    if (took < kLongNs) most = kTimedRows;
+    if (took < kLongNs * static_cast<double>(asked)) most = std::clamp(rows.rows() / kTimedPart, kTimedRows, kMostTimedRows);
   }
   return least == std::numeric_limits<double>::infinity() ? 0 : least;
 }
@@ -77,7 +81,8 @@ FilterFacts sample_filter(const Filter& filter, const RowTable& rows, FilterSamp
   FilterFacts facts{.listed = filter.listed()};
   sample.clear();
   if (rows.live() == 0) return facts;
-  for (std::size_t asked = kSampleStep; asked <= FilterSample::kMostRows && sample.count_accepted() < kEnoughAccepted;
+  const std::size_t most = facts.listed ? std::max(kSampleStep, *facts.listed / kListedPart) : FilterSample::kMostRows;
+  for (std::size_t asked = kSampleStep; asked <= std::min(most, FilterSample::kMostRows) && sample.count_accepted() < kEnoughAccepted;
        asked += kSampleStep) {
     sample.draw(filter, rows, asked);
   }

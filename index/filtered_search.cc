@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <limits>
 #include <numeric>
 
@@ -54,8 +55,34 @@ FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSa
   const std::optional<std::size_t> listed = search.filter->listed();
   const FilterMethod method = search.batch.params().filter_method;
   if (listed && *listed <= kShortList && method != FilterMethod::kIndex) return {.scan = true, .by_list = true};
-  return plan_filter(sample_filter(*search.filter, index.rows, sample), facts_of(index), facts_of(index, search), method);
+  const FilterFacts filter = sample_filter(*search.filter, index.rows, sample);
+  return plan_filter(filter, facts_of(index), facts_of(index, search), method,
+                     index.costs.factors(filter.selectivity, search.batch.size()));
 }
+
+/// Takes the time of one part of a search, for the index to learn from. A search that must go one way teaches nothing: what it
+/// costs is known to who wants it so.
+class PartTimer {
+ public:
+  PartTimer(const SearchedIndex& index, const RowSearch& search, const FilterPlan& plan) noexcept
+      : index_(index), search_(search), plan_(plan) {}
+
+  void begin() noexcept { began_ = Clock::now(); }
+  /// `estimated_ns` is the plan's, with `factor`.
+  void end(FilterPart part, double estimated_ns, double factor) noexcept {
+    if (search_.filter == nullptr || search_.batch.params().filter_method != FilterMethod::kByCost) return;
+    const double took_ns = std::chrono::duration<double, std::nano>(Clock::now() - began_).count();
+    index_.costs.learn(part, plan_.filter.selectivity, search_.batch.size(), estimated_ns / factor, took_ns);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  const SearchedIndex& index_;
+  const RowSearch& search_;
+  const FilterPlan& plan_;
+  Clock::time_point began_;
+};
 
 /// The batch with the lists that the plan wants, in the codec of the index: `given` itself where it is that.
 class ReadyBatch {
@@ -154,6 +181,7 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
   const bool filtered = search.filter != nullptr && index.rows.live() != 0;
   const Reused<FilterMemory> memory;
   const FilterPlan plan = filtered ? plan_of(index, search, memory->sample) : FilterPlan{};
+  PartTimer timer(index, search, plan);
   std::vector<std::uint32_t>& unanswered = memory->unanswered;
   unanswered.clear();
   if (plan.scan && !plan.chooses) {
@@ -166,6 +194,7 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
     } else {
       std::optional<WalkChoice> walks;
       if (plan.chooses) walks.emplace(index, search, plan, memory->sample);
+      timer.begin();
       index.store.search({.batch = *ready,
                           .k = search.k,
                           .phase = search.phase,
@@ -176,6 +205,7 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
                           .work = search.work,
                           .walks = walks ? &*walks : nullptr},
                          out, counts);
+      if (index.parsed.family == IndexFamily::kFlat) timer.end(FilterPart::kVisit, plan.index_ns, plan.factors.visit);
     }
     std::vector<char>& left = memory->left;
     left.assign(search.batch.size(), 0);
@@ -192,8 +222,13 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
   if (unanswered.empty()) return;
   std::vector<Row>& allowed = memory->allowed;
   allowed.clear();
+  timer.begin();
   gather_rows(search.filter, index.rows, plan.by_list, allowed);
+  timer.end(plan.by_list ? FilterPart::kList : FilterPart::kAsk, plan.find_ns, plan.by_list ? plan.factors.list : plan.factors.ask);
+  timer.begin();
   scan_rows(index, search, unanswered, allowed, out, counts);
+  const double fetch_ns = plan.gather_ns - plan.find_ns;
+  timer.end(FilterPart::kCompare, fetch_ns + static_cast<double>(unanswered.size()) * plan.compare_ns, plan.factors.compare);
 }
 
 }  // namespace annulus

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "index/filter_costs.h"
 #include "index/filter_plan.h"
 #include "index/row_store.h"
 
@@ -19,6 +20,7 @@ struct SearchedIndex {
   const std::shared_ptr<const Codec>& codec;
   const RowTable& rows;
   const RowStore& store;
+  FilterCosts& costs;  ///< that its searches teach
 };
 
 /// The whole search of a batch: chooses the way, searches, and completes answers that fell short (HNSW; IVF under a filter)

@@ -351,7 +351,13 @@ class HnswStore final : public RowStore, private RowSpace {
       const float weight = search.filter == nullptr && dead < kMostDead && search.rows.rows() == rows ? kDeadRowWeight : 0.0F;
       std::span<const MetRow> met = graph.around(start, 0, ef, all ? nullptr : &accepted, weight, limit);
       search.work.distances += graph.distances();
-      if (search.walks != nullptr && !met.empty()) search.walks->learn(number, graph.distances(), accepted.asked());
+      if (search.walks != nullptr) {
+        if (met.empty()) {
+          search.walks->gave_up(number, graph.distances(), accepted.asked());
+        } else {
+          search.walks->learn(number, graph.distances(), accepted.asked());
+        }
+      }
       met = met.first(std::min(met.size(), most));
       for (const MetRow& row : met) scratch.pool.push_back({row.row(), row.distance});
       return std::span<Candidate>(scratch.pool);

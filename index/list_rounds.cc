@@ -1,6 +1,7 @@
 #include "index/list_rounds.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <span>
 
@@ -61,6 +62,7 @@ class Rounds {
   }
 
   void run(Candidate* out, std::size_t* counts, std::vector<std::uint32_t>& to_scan) {
+    const auto began = Clock::now();
     const std::size_t n = queries_.size();
     Candidate* found = out;
     if (ranks_) {
@@ -80,10 +82,24 @@ class Rounds {
       search(next_round(), found, counts);
     }
     while (choose(to_scan)) search(next_round(), found, counts, true);
+    teach(began);
     if (ranks_) rank(found, out, counts);
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  /// What the lists did cost, beside what as many lists and questions should have cost.
+  void teach(Clock::time_point began) noexcept {
+    if (search_.batch.params().filter_method != FilterMethod::kByCost) return;
+    double estimated_ns = 0;
+    for (std::size_t i = 0; i < queries_.size(); ++i) {
+      if (queries_[i].visited != 0) estimated_ns += visited_ns(plan_, memory_->tallies[i], queries_[i].visited);
+    }
+    const double took_ns = std::chrono::duration<double, std::nano>(Clock::now() - began).count();
+    index_.costs.learn(FilterPart::kVisit, plan_.filter.selectivity, queries_.size(), estimated_ns / plan_.factors.visit, took_ns);
+  }
+
   void search(const QueryBatch& batch, Candidate* found, std::size_t* counts, bool continues = false) {
     index_.store.search({.batch = batch,
                          .k = ranks_ ? plan_.search.kept : search_.k,
@@ -116,6 +132,7 @@ class Rounds {
         if (i != *pilot_) queries_[i].further = {};
       }
     }
+    hold_for_the_last();
     find_lists();
     bool goes_on = false;
     for (Query& query : queries_) {
@@ -178,6 +195,15 @@ class Rounds {
     }
     queries_[*pilot_].is_pilot = true;
     return true;
+  }
+
+  /// While some have yet to look, the others wait: lists that many queries visit are read once for all of them.
+  void hold_for_the_last() noexcept {
+    const auto looks = [](const Query& query) { return query.visited == 0 && query.further.next > 0; };
+    if (std::none_of(queries_.begin(), queries_.end(), looks)) return;
+    for (Query& query : queries_) {
+      if (!looks(query)) query.further.next = query.visited;
+    }
   }
 
   void learn_from_pilot() {

@@ -32,6 +32,8 @@ class WalkJudge {
   virtual WalkLimit limit(std::size_t query) = 0;
   /// The query's walk, which did not give up, has compared so many rows, and asked the filter about so many.
   virtual void learn(std::size_t query, std::size_t compared, std::size_t asked) = 0;
+  /// The same of one that did give up.
+  virtual void gave_up(std::size_t query, std::size_t compared, std::size_t asked) = 0;
 
  protected:
   ~WalkJudge() = default;

@@ -70,6 +70,7 @@ struct VectorIndex::Impl {
   std::shared_ptr<const Codec> codec;
   RowTable rows;
   std::unique_ptr<RowStore> store;  ///< null while the codec is missing
+  mutable FilterCosts filter_costs;
 
   explicit Impl(IndexSpec given) : spec(std::move(given)), parsed(parse_spec(spec)), trained_kind(needs_training(spec)) {}
 
@@ -118,7 +119,7 @@ struct VectorIndex::Impl {
       throw_size("a query of the batch", static_cast<std::size_t>(batch.queries().cols()), spec.dimension);
     }
     SearchWork done;
-    search_rows({spec, parsed, codec, rows, *store}, {batch, k, phase, filter, order, bounds, rows, done}, out.data(),
+    search_rows({spec, parsed, codec, rows, *store, filter_costs}, {batch, k, phase, filter, order, bounds, rows, done}, out.data(),
                 counts.data());
     if (work != nullptr) {
       work->distances += done.distances;
@@ -282,8 +283,14 @@ void VectorIndex::abandon(StagedRows& staged) noexcept {
 }
 
 std::size_t VectorIndex::erase(std::span<const VectorId> ids) {
+  constexpr std::size_t kPlacesAhead = 16;
+  constexpr std::size_t kRowsAhead = 6;
+  const auto later = [&](std::size_t at) { return at < ids.size() ? impl_->rows.find(ids[at]) : std::nullopt; };
   std::size_t erased = 0;
-  for (const VectorId id : ids) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (const std::optional<Row> row = later(i + kPlacesAhead)) impl_->store->prefetch_place(*row);
+    if (const std::optional<Row> row = later(i + kRowsAhead)) impl_->store->prefetch(*row);
+    const VectorId id = ids[i];
     const std::optional<Row> row = impl_->rows.find(id);
     if (!row) continue;
     ++erased;

@@ -19,7 +19,7 @@ constexpr double kTrialPart = 8;
 }  // namespace
 
 WalkChoice::WalkChoice(const SearchedIndex& index, const RowSearch& search, const FilterPlan& plan, FilterSample& sample)
-    : plan_(plan) {
+    : plan_(plan), costs_(index.costs), teaches_(search.batch.params().filter_method == FilterMethod::kByCost) {
   const double rows = static_cast<double>(index.rows.rows());
   const double kept = static_cast<double>(std::max(plan.search.ef, plan.search.k));
   memory_->met.assign(search.batch.size(), std::min(kept / std::max(plan.filter.selectivity, 1e-9), rows));
@@ -30,7 +30,7 @@ WalkChoice::WalkChoice(const SearchedIndex& index, const RowSearch& search, cons
 
 void WalkChoice::forecast(const SearchedIndex& index, const RowSearch& search, const FilterSample& sample) {
   const std::size_t d = index.spec.dimension;
-  const std::size_t n = sample.size();
+  const std::size_t n = std::min(sample.size(), plan_.sampled);
   Memory& memory = *memory_;
   memory.vectors.resize(n * d);
   for (std::size_t i = 0; i < n; ++i) {
@@ -63,6 +63,7 @@ bool WalkChoice::scan_is_worth_it(std::size_t from) const {
 
 WalkLimit WalkChoice::walk(std::size_t query, double spare_ns) {
   walking_ = true;
+  began_ = Clock::now();
   const double met = memory_->met[query];
   const double row_ns = walked_cost_ns(plan_, 1, 1, met);
   const double foreseen = walked_ns_ > 0 ? walk_ns(query) / row_ns : 0;
@@ -91,7 +92,17 @@ WalkLimit WalkChoice::limit(std::size_t query) {
   return walk(query, plan_.compare_ns + (gathers_ ? 0 : plan_.gather_ns));
 }
 
+void WalkChoice::gave_up(std::size_t query, std::size_t compared, std::size_t asked) { teach(query, compared, asked); }
+
+void WalkChoice::teach(std::size_t query, std::size_t compared, std::size_t asked) {
+  if (!teaches_) return;
+  const double took_ns = std::chrono::duration<double, std::nano>(Clock::now() - began_).count();
+  const double estimated_ns = walked_cost_ns(plan_, compared, asked, memory_->met[query]) / plan_.factors.walk;
+  costs_.learn(FilterPart::kWalk, plan_.filter.selectivity, memory_->met.size(), estimated_ns, took_ns);
+}
+
 void WalkChoice::learn(std::size_t query, std::size_t compared, std::size_t asked) {
+  teach(query, compared, asked);
   walking_ = false;
   walked_ns_ += walked_cost_ns(plan_, compared, asked, memory_->met[query]);
   estimated_ns_ += walk_cost_ns(plan_, memory_->met[query]);

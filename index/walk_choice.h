@@ -1,6 +1,7 @@
 // Internal: which queries walk through a graph under a filter, and how far, and which are left to the scan.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <vector>
 
@@ -21,6 +22,7 @@ class WalkChoice final : public WalkJudge {
 
   WalkLimit limit(std::size_t query) override;
   void learn(std::size_t query, std::size_t compared, std::size_t asked) override;
+  void gave_up(std::size_t query, std::size_t compared, std::size_t asked) override;
 
  private:
   /// What forecasts need; the thread's next search uses it again.
@@ -33,12 +35,18 @@ class WalkChoice final : public WalkJudge {
   };
 
   void forecast(const SearchedIndex& index, const RowSearch& search, const FilterSample& sample);
+  void teach(std::size_t query, std::size_t compared, std::size_t asked);
   bool scan_is_worth_it(std::size_t from) const;
   WalkLimit walk(std::size_t query, double spare_ns);
   double walk_ns(std::size_t query) const { return factor_ * walk_cost_ns(plan_, memory_->met[query]); }
 
+  using Clock = std::chrono::steady_clock;
+
   const FilterPlan& plan_;
+  FilterCosts& costs_;
+  const bool teaches_;        ///< the index's costs; not where the search must go one way
   const Reused<Memory> memory_;
+  Clock::time_point began_ = {};  ///< the walk
   double factor_ = 1;         ///< of what walks cost, by which the plan's estimate is wrong
   double walked_ns_ = 0;      ///< what walks have cost, ...
   double estimated_ns_ = 0;   ///< ... and should have, by estimate

@@ -47,6 +47,27 @@ TEST(FilterPlan, AListIsUsedWhereItIsShorterThanWhatItSaves) {
   EXPECT_FALSE(plan_filter({.selectivity = 0.01, .accept_ns = 20}, index, kOne).by_list);
 }
 
+TEST(FilterPlan, WhatAnIndexHasLearntCountsInEveryEstimate) {
+  const FilterFacts filter{.selectivity = 0.05, .accept_ns = 20, .listed = 15'000};
+  for (const IndexFamily family : {IndexFamily::kFlat, IndexFamily::kHnsw, IndexFamily::kIvf}) {
+    const IndexFacts index = facts(family);
+    const FilterPlan plain = plan_filter(filter, index, kOne);
+    const PartFactors thrice{.ask = 3, .list = 3, .compare = 3, .walk = 3, .visit = 3};
+    const FilterPlan slow = plan_filter(filter, index, kOne, FilterMethod::kByCost, thrice);
+    EXPECT_DOUBLE_EQ(slow.scan_ns, 3 * plain.scan_ns);
+    EXPECT_DOUBLE_EQ(slow.index_ns, 3 * plain.index_ns);
+    EXPECT_EQ(slow.scan, plain.scan) << "a slow machine is slow in everything";
+    EXPECT_DOUBLE_EQ(walked_cost_ns(slow, 1000, 100, 50), 3 * walked_cost_ns(plain, 1000, 100, 50));
+    const FilterTally tally{.asked = 100, .accepted = 5, .questions = 100};
+    EXPECT_DOUBLE_EQ(visited_ns(slow, tally, 4), 3 * visited_ns(plain, tally, 4));
+    EXPECT_DOUBLE_EQ(forecast_ns(slow, tally, 4), 3 * forecast_ns(plain, tally, 4));
+    EXPECT_TRUE(plan_filter(filter, index, kOne, FilterMethod::kByCost, {.walk = 1000, .visit = 1000}).scan);
+    EXPECT_FALSE(plan_filter(filter, index, kOne, FilterMethod::kByCost, {.ask = 1000, .list = 1000, .compare = 1000}).scan);
+  }
+  EXPECT_TRUE(plan_filter(filter, facts(IndexFamily::kIvf), kOne).by_list);
+  EXPECT_FALSE(plan_filter(filter, facts(IndexFamily::kIvf), kOne, FilterMethod::kByCost, {.list = 1000}).by_list);
+}
+
 TEST(FilterPlan, ListsGrowAsTheFilterAcceptsLessAndNeverBeyondAll) {
   std::size_t before = 0;
   for (const double selectivity : {1.0, 0.5, 0.1, 0.01, 0.001, 0.0}) {

@@ -1,0 +1,68 @@
+#include "index/filter_costs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace annulus {
+namespace {
+
+// Fewer queries than this are searched one by one; and fewer than this have little in common.
+constexpr std::size_t kBatch = 4;
+constexpr std::size_t kLargeBatch = 32;
+// No longer than this: the clock has its part in it.
+constexpr double kTooShortNs = 2000;
+// What no estimate is wrong by: the thread was interrupted.
+constexpr double kMostWrong = 2.8;  // the logarithm of 16
+// What has not been seen is taken to cost so much of what it seems to: so it is tried, where that costs little, and seen.
+constexpr double kHope = 0.8;
+// Observations over which the mean is taken, at most.
+constexpr std::uint32_t kMemory = 8;
+
+}  // namespace
+
+std::size_t FilterCosts::kind_of(std::size_t queries) noexcept { return queries < kBatch ? 0 : queries < kLargeBatch ? 1 : 2; }
+
+std::size_t FilterCosts::decade(double selectivity) noexcept {
+  const double decades = -std::log10(std::clamp(selectivity, 1e-9, 1.0));
+  return std::min(kDecades - 1, static_cast<std::size_t>(decades + 0.5));
+}
+
+PartFactors FilterCosts::factors(double selectivity, std::size_t queries) const noexcept {
+  const Kind& kind = kinds_[kind_of(queries)];
+  const auto mean_of = [](const auto& add_all) {
+    double sum = 0, count = 0;
+    add_all([&](const Learnt& learnt) {
+      if (learnt.seen.load(std::memory_order_relaxed) == 0) return;
+      sum += static_cast<double>(learnt.logarithm.load(std::memory_order_relaxed));
+      ++count;
+    });
+    return count == 0 ? std::nullopt : std::optional<double>(sum / count);
+  };
+  const auto factor = [&](FilterPart part) {
+    const auto& of_part = kind[static_cast<std::size_t>(part)];
+    std::optional<double> logarithm = mean_of([&](const auto& add) { add(of_part[decade(selectivity)]); });
+    if (logarithm) return std::exp(*logarithm);
+    logarithm = mean_of([&](const auto& add) { std::for_each(of_part.begin(), of_part.end(), add); });
+    if (!logarithm) {
+      logarithm = mean_of([&](const auto& add) {
+        for (const auto& other : kind) std::for_each(other.begin(), other.end(), add);
+      });
+    }
+    return logarithm ? kHope * std::exp(*logarithm) : 1.0;
+  };
+  return {factor(FilterPart::kAsk), factor(FilterPart::kList), factor(FilterPart::kCompare), factor(FilterPart::kWalk),
+          factor(FilterPart::kVisit)};
+}
+
+void FilterCosts::learn(FilterPart part, double selectivity, std::size_t queries, double estimated_ns, double took_ns) noexcept {
+  if (took_ns < kTooShortNs || estimated_ns <= 0 || !learning().load(std::memory_order_relaxed)) return;
+  Learnt& learnt = kinds_[kind_of(queries)][static_cast<std::size_t>(part)][decade(selectivity)];
+  const double found = std::clamp(std::log(took_ns / estimated_ns), -kMostWrong, kMostWrong);
+  const std::uint32_t seen = std::min(learnt.seen.load(std::memory_order_relaxed) + 1, kMemory);
+  const float known = learnt.logarithm.load(std::memory_order_relaxed);
+  learnt.logarithm.store(known + (static_cast<float>(found) - known) / static_cast<float>(seen), std::memory_order_relaxed);
+  learnt.seen.store(seen, std::memory_order_relaxed);
+}
+
+}  // namespace annulus
