@@ -48,7 +48,8 @@ class StagedRows {
 /// what the filter accepts and what asking it costs are found out from a few rows once a batch. Queries of an HNSW choose one by
 /// one, by how far the accepted ones of these rows are. An IVF visits more lists the less the filter accepts, and more still for a
 /// query near which it accepts less than elsewhere, so recall stays. Where the index leads to fewer than k accepted rows, or has
-/// turned out to be dearer than it seemed, the rows are compared after all.
+/// turned out to be dearer than it seemed, the rows are compared after all. What these ways cost is learnt from the searches of late
+/// (FilterMethod::kByCost).
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
 /// Thread safety: const calls from any threads at once; `stage` beside all of them but to_bytes, save and compacted; other calls

@@ -20,8 +20,11 @@ namespace annulus {
 /// write excludes them for 32 rows at a time, to make them visible, and a drop for 256. Writes take turns block by block, so
 /// that a bulk copy does not hold off a single upsert. A write waits for what is under way: a block of queries (32 at most, of an
 /// IVF or under a filter 1,024), a page of a scan, 1,024 records of a digest.
+/// What has to be done for all rows is done beside searches, which wait for no more than an exchange of pointers: other writes wait for
+/// it. That is the copy of an array of FAISS's that is full (rows of Flat and HNSW, links), for each half as many rows again; a graph's int8
+/// codes on a new scale, four times from 1,000 rows to 256,000; and a table of rows that is looked up in another way.
 /// When a third of the index's rows are dead, the write that made it so builds the index anew: searches and other writes go on
-/// meanwhile, beside a second copy of the index.
+/// meanwhile, beside a second copy of the index. Indexes of a process are built anew one at a time; the write waits for its turn.
 /// Primary and secondary rows lie apart, but in a graph. Rows change their group in blocks like those of a write.
 /// An index that needs a codec is a flat one until `attach_codec`, which converts it in the same way.
 class VectorShard final : public Shard {
