@@ -52,7 +52,7 @@ TEST_P(ThreadsOf, EightCallersAreNotManyMoreThanTheBudget) {
     --running;
     return key.back() != '7';
   };
-  const Matrix queries = random_matrix(200, 8, 3);
+  const Matrix queries = random_matrix(100, 8, 3);
   std::vector<std::thread> callers;
   for (std::size_t caller = 0; caller < kCallers; ++caller) {
     callers.emplace_back([&] {
@@ -60,7 +60,7 @@ TEST_P(ThreadsOf, EightCallersAreNotManyMoreThanTheBudget) {
       SearchOptions options;
       options.filter = &filter;
       options.params.filter_method = FilterMethod::kScan;
-      for (int i = 0; i < 5; ++i) {
+      for (int i = 0; i < 3; ++i) {
         const SearchResult result = cluster.router.search(queries, 10, options);
         EXPECT_EQ(result[0].size(), 10U);
       }

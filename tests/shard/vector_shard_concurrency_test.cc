@@ -13,6 +13,18 @@
 namespace annulus::testing {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+#else
+constexpr bool kSanitized = false;
+#endif
+
 class BusyShard : public ::testing::TestWithParam<const char*> {};
 
 constexpr const char* kFactories[] = {"Flat", "HNSW4", "HNSW4,SQ8", "IVF4,Flat", "IVF4,SQ8", "IVF4,PQ2", "IVF4_HNSW4,Flat"};
@@ -215,7 +227,7 @@ TEST_P(BusyShard, FindsEachPrimaryRowWhileRowsChangeTheirGroup) {
 
 TEST(CompactingShards, TakeTurnsAndDoNotStopSearches) {
   constexpr std::size_t kShards = 3;
-  constexpr std::size_t kKeys = 6000;
+  constexpr std::size_t kKeys = kSanitized ? 3500 : 6000;
   constexpr std::size_t kDimension = 16;
   using Clock = std::chrono::steady_clock;
   const Matrix vectors = random_matrix(kKeys, kDimension, 1);
