@@ -44,15 +44,23 @@ PartFactors FilterCosts::factors(double selectivity, std::size_t queries) const 
     std::optional<double> logarithm = mean_of([&](const auto& add) { add(of_part[decade(selectivity)]); });
     if (logarithm) return std::exp(*logarithm);
     logarithm = mean_of([&](const auto& add) { std::for_each(of_part.begin(), of_part.end(), add); });
-    if (!logarithm) {
-      logarithm = mean_of([&](const auto& add) {
-        for (const auto& other : kind) std::for_each(other.begin(), other.end(), add);
-      });
-    }
-    return logarithm ? kHope * std::exp(*logarithm) : 1.0;
+    if (logarithm) return kHope * std::exp(*logarithm);
+    if (part == FilterPart::kForeseen) return 1.0;
+    logarithm = mean_of([&](const auto& add) {
+      for (std::size_t other = 0; other < kParts; ++other) {
+        if (other != static_cast<std::size_t>(FilterPart::kForeseen)) std::for_each(kind[other].begin(), kind[other].end(), add);
+      }
+    });
+    if (!logarithm) return 1.0;
+    // what a question costs is measured each time: there the machine counts already
+    return part == FilterPart::kAsk ? kHope : kHope * std::exp(*logarithm);
   };
-  return {factor(FilterPart::kAsk), factor(FilterPart::kList), factor(FilterPart::kCompare), factor(FilterPart::kWalk),
-          factor(FilterPart::kVisit)};
+  return {.ask = factor(FilterPart::kAsk),
+          .list = factor(FilterPart::kList),
+          .compare = factor(FilterPart::kCompare),
+          .walk = factor(FilterPart::kWalk),
+          .foreseen = factor(FilterPart::kForeseen),
+          .visit = factor(FilterPart::kVisit)};
 }
 
 void FilterCosts::learn(FilterPart part, double selectivity, std::size_t queries, double estimated_ns, double took_ns) noexcept {

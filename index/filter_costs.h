@@ -13,7 +13,8 @@ enum class FilterPart : std::uint8_t {
   kAsk,      ///< finding the accepted rows: the filter is asked about all
   kList,     ///< ... or lists them
   kCompare,  ///< comparing them
-  kWalk,     ///< walking a graph
+  kWalk,     ///< walking a graph, by what was compared and asked
+  kForeseen, ///< what walks came to, by that, over what was foreseen
   kVisit,    ///< visiting the lists of an IVF, or the rows of a flat index in their order
 };
 
@@ -23,6 +24,7 @@ struct PartFactors {
   double list = 1;
   double compare = 1;
   double walk = 1;
+  double foreseen = 1;
   double visit = 1;
 };
 
@@ -42,7 +44,7 @@ class FilterCosts {
   void learn(FilterPart part, double selectivity, std::size_t queries, double estimated_ns, double took_ns) noexcept;
 
  private:
-  static constexpr std::size_t kParts = 5;
+  static constexpr std::size_t kParts = 6;
   static constexpr std::size_t kDecades = 4;  // of selectivities
 
   struct Learnt {

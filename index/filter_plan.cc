@@ -217,7 +217,7 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
       const double kept = static_cast<double>(std::max(search.ef, search.k));
       within_reach = kept <= allowed;
       const double met = std::min(static_cast<double>(index.rows), kept / std::max(selectivity, 1e-9));
-      plan.index_ns = factors.walk * queries * walk_ns(met, met, asked, index);
+      plan.index_ns = factors.walk * factors.foreseen * queries * walk_ns(met, met, asked, index);
       break;
     }
   }
@@ -241,7 +241,7 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
 double walk_cost_ns(const FilterPlan& plan, double met) {
   const double kept = static_cast<double>(std::max(plan.search.ef, plan.search.k));
   const double expected = std::min(static_cast<double>(plan.index.rows), kept / std::max(plan.filter.selectivity, 1e-9));
-  return plan.factors.walk * walk_ns(met, expected, plan.filter, plan.index);
+  return plan.factors.walk * plan.factors.foreseen * walk_ns(met, expected, plan.filter, plan.index);
 }
 
 double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t asked, double met) {

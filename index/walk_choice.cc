@@ -104,10 +104,17 @@ void WalkChoice::teach(std::size_t query, std::size_t compared, std::size_t aske
 void WalkChoice::learn(std::size_t query, std::size_t compared, std::size_t asked) {
   teach(query, compared, asked);
   walking_ = false;
-  walked_ns_ += walked_cost_ns(plan_, compared, asked, memory_->met[query]);
-  estimated_ns_ += walk_cost_ns(plan_, memory_->met[query]);
-  // the estimate is rather too high; a walk that cost more had farther to go, which says nothing of the others
-  factor_ = std::min(1.0, walked_ns_ / estimated_ns_);
+  const double walked_ns = walked_cost_ns(plan_, compared, asked, memory_->met[query]);
+  const double estimated_ns = walk_cost_ns(plan_, memory_->met[query]);
+  walked_ns_ += walked_ns;
+  estimated_ns_ += estimated_ns;
+  // what the constants foresee is rather too much; a walk that cost more had farther to go, which says nothing of the others
+  const double foreseen = plan_.factors.foreseen;
+  factor_ = std::min(1 / foreseen, walked_ns_ / estimated_ns_);
+  if (teaches_) {
+    costs_.learn(FilterPart::kForeseen, plan_.filter.selectivity, memory_->met.size(), estimated_ns / foreseen,
+                 std::min(estimated_ns / foreseen, walked_ns));
+  }
 }
 
 }  // namespace annulus

@@ -11,7 +11,9 @@ TEST(FilterCosts, AreThoseOfTheConstantsUntilSomethingWasSeen) {
   const FilterCosts costs;
   for (const std::size_t queries : {1, 8, 1000}) {
     const PartFactors factors = costs.factors(0.1, queries);
-    for (const double factor : {factors.ask, factors.list, factors.compare, factors.walk, factors.visit}) EXPECT_EQ(factor, 1);
+    for (const double factor : {factors.ask, factors.list, factors.compare, factors.walk, factors.foreseen, factors.visit}) {
+      EXPECT_EQ(factor, 1);
+    }
   }
 }
 
@@ -30,10 +32,13 @@ TEST(FilterCosts, OfWhatWasNotSeenAreTakenToBeALittleLessThanOfWhatWas) {
   costs.learn(FilterPart::kVisit, 0.1, 1, kLongNs, 4 * kLongNs);
   const PartFactors here = costs.factors(0.1, 1);
   EXPECT_NEAR(here.visit, 4, 1e-5);
-  for (const double factor : {here.ask, here.list, here.compare, here.walk, costs.factors(0.001, 1).visit}) {
+  for (const double factor : {here.list, here.compare, here.walk, costs.factors(0.001, 1).visit}) {
     EXPECT_GT(factor, 2);
     EXPECT_LT(factor, 4);
   }
+  EXPECT_GT(here.ask, 0.5) << "what a question costs is measured each time";
+  EXPECT_LT(here.ask, 1);
+  EXPECT_EQ(here.foreseen, 1) << "how far walks go has nothing to do with the machine";
   EXPECT_EQ(costs.factors(0.1, 100).visit, 1) << "batches are another kind";
   costs.learn(FilterPart::kVisit, 0.001, 1, kLongNs, kLongNs);
   EXPECT_NEAR(costs.factors(0.001, 1).visit, 1, 1e-5);
