@@ -14,7 +14,7 @@ constexpr std::size_t kListedPart = 16;
 // Rows in order over which the filter's cost is taken, the least of so many turns, for the clock may be interrupted; fewer rows
 // where they take so long that the clock's own cost, and that of waiting for memory, does not matter.
 constexpr std::size_t kTimedRows = 48;
-constexpr std::size_t kTimedPart = 128;  // of a large index a longer stretch: at its beginning memory has to be waited for
+constexpr std::size_t kTimedPart = 256;  // of a large index a longer stretch: at its beginning memory has to be waited for
 constexpr std::size_t kMostTimedRows = 512;
 constexpr std::size_t kFewTimedRows = 12;
 constexpr double kLongNs = 500;  // a question, be its memory cold
