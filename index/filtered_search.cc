@@ -65,12 +65,15 @@ FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSa
 class PartTimer {
  public:
   PartTimer(const SearchedIndex& index, const RowSearch& search, const FilterPlan& plan) noexcept
-      : index_(index), search_(search), plan_(plan) {}
+      : index_(index), search_(search), plan_(plan),
+        teaches_(search.filter != nullptr && search.batch.params().filter_method == FilterMethod::kByCost) {}
 
-  void begin() noexcept { began_ = Clock::now(); }
+  void begin() noexcept {
+    if (teaches_) began_ = Clock::now();
+  }
   /// `estimated_ns` is the plan's, with `factor`.
   void end(FilterPart part, double estimated_ns, double factor) noexcept {
-    if (search_.filter == nullptr || search_.batch.params().filter_method != FilterMethod::kByCost) return;
+    if (!teaches_) return;
     const double took_ns = std::chrono::duration<double, std::nano>(Clock::now() - began_).count();
     index_.costs.learn(part, plan_.filter.selectivity, search_.batch.size(), estimated_ns / factor, took_ns);
   }
@@ -81,7 +84,8 @@ class PartTimer {
   const SearchedIndex& index_;
   const RowSearch& search_;
   const FilterPlan& plan_;
-  Clock::time_point began_;
+  const bool teaches_;
+  Clock::time_point began_ = {};
 };
 
 /// The batch with the lists that the plan wants, in the codec of the index: `given` itself where it is that.
