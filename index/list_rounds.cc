@@ -132,15 +132,15 @@ class Rounds {
         if (i != *pilot_) queries_[i].further = {};
       }
     }
-    hold_for_the_last();
+    const bool held = hold_for_the_last();
     find_lists();
     bool goes_on = false;
     for (Query& query : queries_) {
       query.wanted = std::max(query.visited, std::min(query.further.next, query.lists.size()));
       goes_on = goes_on || query.wanted > query.visited;
     }
-    // a pilot that knows no further lists is at its end, and the others are not
-    return goes_on || (pilot_ && choose(to_scan));
+    // a pilot that knows no further lists, or one that has yet to look and knows none, is at its end, and the others are not
+    return goes_on || ((pilot_ || held) && choose(to_scan));
   }
 
   /// How each query goes on. Those that wait are taken to be like those that had a first look.
@@ -197,13 +197,14 @@ class Rounds {
     return true;
   }
 
-  /// While some have yet to look, the others wait: lists that many queries visit are read once for all of them.
-  void hold_for_the_last() noexcept {
+  /// While some have yet to look, the others wait: lists that many queries visit are read once for all of them. Says whether some do.
+  bool hold_for_the_last() noexcept {
     const auto looks = [](const Query& query) { return query.visited == 0 && query.further.next > 0; };
-    if (std::none_of(queries_.begin(), queries_.end(), looks)) return;
+    if (std::none_of(queries_.begin(), queries_.end(), looks)) return false;
     for (Query& query : queries_) {
       if (!looks(query)) query.further.next = query.visited;
     }
+    return true;
   }
 
   void learn_from_pilot() {
