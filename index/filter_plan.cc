@@ -77,9 +77,14 @@ double questions(double k, double selectivity, double rows, double fall = 1) {
   return std::min(rows, first * (1 + fall * std::log(std::max(1.0, rows / first))));
 }
 
+/// Rows that a walk compares to keep `met`.
+double rows_compared(double met, const IndexFacts& index) {
+  return std::min(static_cast<double>(index.rows), met * kWalkFan * std::pow(met, -kWalkFall));
+}
+
 /// One walk that keeps `met` rows, where `expected` would have been enough had as many been accepted near the query as elsewhere.
 double walk_ns(double met, double expected, const FilterFacts& filter, const IndexFacts& index) {
-  const double compared = std::min(static_cast<double>(index.rows), met * kWalkFan * std::pow(met, -kWalkFall));
+  const double compared = rows_compared(met, index);
   // rows that enter and fall out again are twice those that stay; none falls out before enough are accepted
   const double entered = std::min(compared, met + 2 * std::min(met, expected));
   return compared * (kWalkRow + kWalkByte * bytes_of(index)) + entered * (filter.apart_ns + met * kMoveMet);
@@ -247,6 +252,10 @@ double walk_cost_ns(const FilterPlan& plan, double met) {
 double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t asked, double met) {
   return plan.factors.walk * (static_cast<double>(compared) * (kWalkRow + kWalkByte * bytes_of(plan.index)) +
                               static_cast<double>(asked) * (plan.filter.apart_ns + met * kMoveMet));
+}
+
+double walk_row_ns(const FilterPlan& plan, double met) {
+  return walk_cost_ns(plan, met) / plan.factors.foreseen / rows_compared(met, plan.index);
 }
 
 FurtherLists further_lists(const FilterPlan& plan, const FilterTally& tally, std::size_t visited) {

@@ -110,9 +110,10 @@ FilterPlan plan_filter(const FilterFacts& filter, const IndexFacts& index, const
                        FilterMethod method = FilterMethod::kByCost, const PartFactors& factors = {});
 
 /// HNSW: a walk for which the nearest `met` rows hold enough accepted ones, by estimate; and one that has compared so many rows,
-/// and asked the filter about so many of them.
+/// and asked the filter about so many of them; and each row that it compares, of which it asks about some only.
 double walk_cost_ns(const FilterPlan& plan, double met);
 double walked_cost_ns(const FilterPlan& plan, std::size_t compared, std::size_t asked, double met);
+double walk_row_ns(const FilterPlan& plan, double met);
 
 /// The lists that a query needs: those planned where the filter accepts as much near the query as elsewhere (or more). Where it
 /// accepts less, so many more that they hold as many accepted rows as were expected of those planned.

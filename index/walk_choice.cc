@@ -65,7 +65,7 @@ WalkLimit WalkChoice::walk(std::size_t query, double spare_ns) {
   walking_ = true;
   began_ = Clock::now();
   const double met = memory_->met[query];
-  const double row_ns = walked_cost_ns(plan_, 1, 1, met);
+  const double row_ns = walk_row_ns(plan_, met);
   const double foreseen = walked_ns_ > 0 ? walk_ns(query) / row_ns : 0;
   return {static_cast<std::size_t>(std::max(1.0, spare_ns / row_ns)), met, static_cast<std::size_t>(foreseen)};
 }
