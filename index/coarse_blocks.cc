@@ -50,7 +50,8 @@ CoarseBlocks::CoarseBlocks(Metric metric, std::span<const float> centroids, std:
     const std::int32_t norm = scale_.encode_row(centroids.data() + i * d, code.data());
     blocks_.append(0, code.data(), norm, static_cast<Row>(i));
   }
-  for (std::size_t b = 0; b < blocks_.blocks(0); ++b) where_.push_back(blocks_.block(0, b));
+  // a list that shares its blocks with none lies in their first lanes
+  for (std::size_t b = 0; b < blocks_.parts(0); ++b) where_.push_back(blocks_.part(0, b).block);
 }
 
 std::uint64_t CoarseBlocks::nearest(const MatrixView& queries, std::size_t most, ListDistances precision, Candidate* out) const {

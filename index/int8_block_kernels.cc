@@ -21,7 +21,7 @@ HWY_BEFORE_NAMESPACE();
 namespace annulus::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Half a block is enough for the last rows of a list, where they are as few: many lists are short.
+// Half a block is enough for the last rows of a list, where they lie in one: many lists are short.
 constexpr std::size_t kHalfRows = kBlockRows / 2;
 
 /// Vectors of kRows rows side by side, 4 bytes or a number of 32 bits each.
@@ -122,7 +122,7 @@ HWY_INLINE void add_products(D lanes, Ints<D>& sum, Ints<D> rows, const Group<D>
 
 #endif
 
-/// Sums for kQueries queries and kBlocks pieces of kRows rows, the first rows of as many blocks.
+/// Sums for kQueries queries and kBlocks pieces of kRows rows, of as many blocks, which begin at the first of these rows.
 template <std::size_t kQueries, std::size_t kBlocks, std::size_t kRows>
 struct Tile {
   using D = Lanes<kRows>;
@@ -169,20 +169,24 @@ struct Scan {
   const float* bounds;
   std::span<const std::uint32_t> which;  // of the queries
   Blocks blocks;
-  std::span<const std::uint8_t> rows;  // of each block; empty: `count` in all, and none missing but in the last
-  std::size_t count;
+  std::span<const std::uint16_t> lanes;  // of each block that have rows; empty: all, but for those of the last
+  std::uint16_t last;
+  std::size_t count;  // of hits that a query has room for
   BlockLayout layout;
   BlockHit* hits;
   std::size_t* found;
   Blocks ahead = {};  // that are asked for meanwhile
 
-  std::size_t rows_of(std::size_t block) const { return rows.empty() ? count - block * kBlockRows : rows[block]; }
+  std::uint32_t lanes_of(std::size_t block) const {
+    if (!lanes.empty()) return lanes[block];
+    return block + 1 < blocks.size() ? (1U << kBlockRows) - 1 : last;
+  }
 };
 
-/// Appends those of a vector of rows' distances that are within the bound. Only the first `count` are rows, the first of them at
+/// Appends those of a vector of rows' distances that are within the bound: of lanes of which `rows` has bits. The first is at
 /// position `first`.
 template <class D>
-HWY_INLINE void collect(D, Floats<D> distances, float bound, std::size_t first, std::size_t count, BlockHit* hits,
+HWY_INLINE void collect(D, Floats<D> distances, float bound, std::size_t first, std::uint32_t rows, BlockHit* hits,
                         std::size_t& found) {
   const hn::Rebind<float, D> floats;
   const auto within = hn::Le(distances, hn::Set(floats, bound));
@@ -191,35 +195,34 @@ HWY_INLINE void collect(D, Floats<D> distances, float bound, std::size_t first, 
   hn::Store(distances, floats, values);
   std::uint8_t bits[8] = {};
   hn::StoreMaskBits(floats, within, bits);
-  std::uint32_t mask = bits[0] | std::uint32_t{bits[1]} << 8;
-  if (count < hn::MaxLanes(D())) mask &= (1U << count) - 1;
+  std::uint32_t mask = (bits[0] | std::uint32_t{bits[1]} << 8) & rows;
   for (; mask != 0; mask &= mask - 1) {
     const auto lane = static_cast<std::uint32_t>(__builtin_ctz(mask));
     hits[found++] = {static_cast<std::uint32_t>(first) + lane, values[lane]};
   }
 }
 
+/// Of a tile whose blocks are read from `lane` on.
 template <std::size_t kQueries, std::size_t kBlocks, std::size_t kRows>
 HWY_INLINE void collect_tile(const Tile<kQueries, kBlocks, kRows>& tile, const Scan& scan, std::size_t first_query,
-                             std::size_t first_block) {
+                             std::size_t first_block, std::size_t lane = 0) {
   for (std::size_t i = 0; i < kQueries; ++i) {
     const std::size_t q = first_query + i;
     const BlockQuery& query = scan.queries[scan.which[q]];
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      const std::uint8_t* norms = scan.blocks[first_block + b] + 64 * scan.layout.groups;
-      const std::size_t rows = scan.rows_of(first_block + b);
+      const std::uint8_t* norms = scan.blocks[first_block + b] + 64 * scan.layout.groups + 4 * lane;
+      const std::uint32_t rows = scan.lanes_of(first_block + b);
       for (std::size_t v = 0; v < kVectors<kRows>; ++v) {
-        const std::size_t before = v * kLanes<kRows>;
+        const std::size_t before = lane + v * kLanes<kRows>;
         collect(Lanes<kRows>(), tile.distances(query, i, b, v, norms), scan.bounds[scan.which[q]],
-                (first_block + b) * kBlockRows + before, rows > before ? rows - before : 0, scan.hits + q * scan.count,
-                scan.found[q]);
+                (first_block + b) * kBlockRows + before, rows >> before, scan.hits + q * scan.count, scan.found[q]);
       }
     }
   }
 }
 
-/// kBlocks blocks from the first on, and with kHalf the first half of the one behind them. With kAhead the blocks ahead are asked
-/// for, a line for each that is read.
+/// kBlocks blocks from the first on, and with kHalf half of the one behind them, that which has rows. With kAhead the blocks ahead
+/// are asked for, a line for each that is read.
 template <std::size_t kQueries, std::size_t kBlocks, bool kHalf, bool kAhead>
 HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t first_block) {
   constexpr std::size_t kRead = kBlocks + (kHalf ? 1 : 0);
@@ -229,6 +232,8 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
   for (std::size_t b = 0; b < kRead; ++b) blocks[b] = scan.blocks[first_block + b];
   Tile<kQueries, kBlocks, kBlockRows> whole;
   Tile<kQueries, kHalf ? 1 : 0, kHalfRows> half;
+  const std::size_t half_lane = kHalf && (scan.last & ((1U << kHalfRows) - 1)) == 0 ? kHalfRows : 0;
+  if constexpr (kHalf) blocks[kBlocks] += 4 * half_lane;
   whole.clear();
   half.clear();
   constexpr std::size_t kFetched = kAhead ? kRead : 0;
@@ -243,7 +248,7 @@ HWY_INLINE void scan_tile(const Scan& scan, std::size_t first_query, std::size_t
     half.add(codes, g, blocks + kBlocks);
   }
   collect_tile(whole, scan, first_query, first_block);
-  collect_tile(half, scan, first_query, first_block + kBlocks);
+  collect_tile(half, scan, first_query, first_block + kBlocks, half_lane);
 }
 
 template <std::size_t kBlocks, bool kHalf>
@@ -264,13 +269,13 @@ void scan_last(const Scan& scan, std::size_t first_block, std::size_t left, bool
   if (half) scan_with_all<0, true>(scan, first_block + kMost);
 }
 
-void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
-               std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) {
+void scan_many(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const BlockRun& run,
+               BlockLayout layout, BlockHit* hits, std::size_t* found) {
   std::fill_n(found, which.size(), std::size_t{0});
-  const Scan scan{queries, bounds, which, blocks, {}, count, layout, hits, found};
-  const std::size_t behind = count % kBlockRows;
-  const bool half = behind != 0 && behind <= kHalfRows;
-  const std::size_t whole = count / kBlockRows + (behind > kHalfRows ? 1 : 0);
+  const Scan scan{queries, bounds, which, run.blocks, {}, run.last, run.rows, layout, hits, found};
+  constexpr std::uint32_t kLow = (1U << kHalfRows) - 1;
+  const bool half = (run.last & kLow) == 0 || (run.last & ~kLow) == 0;
+  const std::size_t whole = run.blocks.size() - (half ? 1 : 0);
   std::size_t b = 0;
   for (; whole - b > kTall; b += kTall) scan_with_all<kTall, false>(scan, b);
   scan_last<kTall>(scan, b, whole - b, half);
@@ -283,11 +288,11 @@ HWY_INLINE void scan_with_one(const Scan& scan) {
   for (; b < scan.blocks.size(); ++b) scan_tile<1, 1, false, kAhead>(scan, 0, b);
 }
 
-std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout, float bound,
+std::size_t scan_one(const BlockQuery& query, Blocks blocks, std::span<const std::uint16_t> lanes, BlockLayout layout, float bound,
                      BlockHit* hits, Blocks ahead) {
   std::size_t found = 0;
   constexpr std::uint32_t kItself = 0;
-  const Scan scan{&query, &bound, {&kItself, 1}, blocks, rows, 0, layout, hits, &found, ahead};
+  const Scan scan{&query, &bound, {&kItself, 1}, blocks, lanes, 0, 0, layout, hits, &found, ahead};
   if (ahead.empty()) {
     scan_with_one<false>(scan);
   } else {
@@ -329,7 +334,9 @@ std::size_t find_within(const float* distances, std::size_t count, float bound, 
   using D = Lanes<kBlockRows>;
   std::size_t found = 0;
   for (std::size_t i = 0; i < count; i += kLanes<kBlockRows>) {
-    collect(D(), hn::LoadU(hn::Rebind<float, D>(), distances + i), bound, i, count - i, hits, found);
+    const std::size_t left = count - i;
+    const std::uint32_t rows = left < kBlockRows ? (1U << left) - 1 : (1U << kBlockRows) - 1;
+    collect(D(), hn::LoadU(hn::Rebind<float, D>(), distances + i), bound, i, rows, hits, found);
   }
   return found;
 }
@@ -348,14 +355,14 @@ HWY_EXPORT(all_distances);
 HWY_EXPORT(find_within);
 HWY_EXPORT(block_target_name);
 
-std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout,
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint16_t> lanes, BlockLayout layout,
                         float bound, BlockHit* hits, Blocks ahead) noexcept {
-  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, rows, layout, bound, hits, ahead);
+  return HWY_DYNAMIC_DISPATCH(scan_one)(query, blocks, lanes, layout, bound, hits, ahead);
 }
 
-void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
-                 std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept {
-  HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, which, blocks, count, layout, hits, found);
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const BlockRun& run,
+                 BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept {
+  HWY_DYNAMIC_DISPATCH(scan_many)(queries, bounds, which, run, layout, hits, found);
 }
 
 void block_distances(const BlockQuery* queries, std::size_t n, Blocks blocks, std::size_t count, BlockLayout layout,

@@ -45,17 +45,24 @@ struct BlockHit {
   float distance;
 };
 
-/// The rows within `bound` of blocks of which each holds as many as `rows` says (1 to 16, one number a block), in order, into
-/// `hits`, which has room for all. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
+/// The rows within `bound` of blocks, of which each has rows where `lanes` says (bit r: in lane r; one number a block), in order,
+/// into `hits`, which has room for all. Returns how many. A distance is a function of query and row alone, bit for bit, on one instruction set.
 /// While a block is read, that of the same number in `ahead` (none, or as many as there are blocks) is asked for, line by line: a
 /// list may be over before memory has answered, and more requests at once than the processor keeps would have to be waited for.
-std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint8_t> rows, BlockLayout layout,
+std::size_t scan_blocks(const BlockQuery& query, Blocks blocks, std::span<const std::uint16_t> lanes, BlockLayout layout,
                         float bound, BlockHit* hits, Blocks ahead = {}) noexcept;
 
-/// The same for several queries at once, with a bound each: those whose numbers are in `which`; of blocks that are full but for the
-/// last, and have `count` rows together. Hits of the i-th query at hits + i * count, found[i] of them.
-void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, Blocks blocks,
-                 std::size_t count, BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept;
+/// Blocks of which all but the last are full.
+struct BlockRun {
+  Blocks blocks;
+  std::size_t rows;           ///< in all
+  std::uint16_t last = 0xFFFF;  ///< lanes of the last block that have rows
+};
+
+/// The same for several queries at once, with a bound each: those whose numbers are in `which`. Where the last rows lie in half a
+/// block, no more of it is read. Hits of the i-th query at hits + i * run.rows, found[i] of them.
+void scan_blocks(const BlockQuery* queries, const float* bounds, std::span<const std::uint32_t> which, const BlockRun& run,
+                 BlockLayout layout, BlockHit* hits, std::size_t* found) noexcept;
 
 /// The distances of n queries to the first `count` rows: n x `stride` floats, of which each row's last lanes up to the end of
 /// the last block are written too. stride >= count rounded up to whole blocks.

@@ -1,6 +1,7 @@
 // Internal: lists of rows as int8 codes in blocks, as int8_block_kernels.h scans them. Start at Int8BlockLists.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,30 +9,49 @@
 #include "index/int8_block_kernels.h"
 #include "index/pieces.h"
 #include "index/row_table.h"
+#include "index/shared_blocks.h"
 
 namespace annulus {
 
 /// Growable lists of (code, norm, row number); without norms, these count for nothing and are read as 0. Positions in a list are
-/// 0 to size - 1. A block is a piece: it stays where it is. Append, overwrite and take_out are O(d).
-/// Thread safety: as PieceLists.
+/// 0 to size - 1. The last rows of a list, where they do not fill a block, lie in a part of one (SharedBlocks), and move to a larger
+/// part when it is full, or to one that they fill when it is not; all others stay where they are. Append, overwrite and take_out are O(d).
+/// Thread safety: const calls from any threads at once; `reserve` and tables().enlarged beside them; other calls exclude all else.
 class Int8BlockLists {
  public:
-  Int8BlockLists(std::size_t lists, std::size_t d, bool norms)
-      : d_(d), layout_(d, norms), pieces_(lists, layout_.bytes(), kShift) {}
+  /// Rows of a list, in one block.
+  struct Part {
+    const std::uint8_t* block;
+    std::uint16_t lanes;  ///< bit r: lane r has one of the rows
+  };
 
-  std::size_t lists() const noexcept { return pieces_.lists(); }
-  std::size_t size(std::size_t list) const noexcept { return pieces_.size(list); }
+  Int8BlockLists(std::size_t lists, std::size_t d, bool norms)
+      : d_(d), layout_(d, norms), blocks_(layout_), tables_(lists, kShift) {}
+
+  std::size_t lists() const noexcept { return tables_.lists(); }
+  std::size_t size(std::size_t list) const noexcept { return tables_.size(list); }
   const kernels::BlockLayout& layout() const noexcept { return layout_; }
 
-  std::size_t blocks(std::size_t list) const noexcept { return pieces_.pieces(list); }
-  const std::uint8_t* block(std::size_t list, std::size_t number) const noexcept { return pieces_.piece(list, number); }
+  /// The parts of a list, of 16 rows each but for the last.
+  std::size_t parts(std::size_t list) const noexcept { return tables_.length(list); }
+  Part part(std::size_t list, std::size_t number) const noexcept {
+    const BlockSlot slot = BlockSlot::unpacked(tables_(list, number));
+    const std::size_t rows = std::min(size(list) - number * kernels::kBlockRows, kernels::kBlockRows);
+    return {blocks_[slot.block], static_cast<std::uint16_t>(((1U << rows) - 1) << slot.first_lane())};
+  }
 
-  /// Where they lie, to make room and to ask for headers and tables.
-  const PieceLists& pieces() const noexcept { return pieces_; }
-  PieceLists& pieces() noexcept { return pieces_; }
+  /// Blocks that `more` rows in a list may take; and so many can be taken without a throw.
+  std::size_t pieces_for(std::size_t list, std::size_t more) const noexcept {
+    // its last rows may have to leave a block that they share
+    return tables_.growth(list, more) + (size(list) == 0 ? 0 : 1);
+  }
+  void reserve(std::size_t blocks) { blocks_.reserve(blocks); }
+  const ListTables& tables() const noexcept { return tables_; }
+  ListTables& tables() noexcept { return tables_; }
 
   Row row(std::size_t list, std::size_t position) const noexcept {
-    return row_in(pieces_.piece_at(list, position), pieces_.place(position));
+    const Place place = place_of(list, position);
+    return row_in(blocks_[place.block], place.lane);
   }
 
   /// The row number in `lane` of a block.
@@ -51,11 +71,23 @@ class Int8BlockLists {
   /// The last entry moves to `position`.
   void take_out(std::size_t list, std::size_t position) noexcept;
 
-  std::size_t memory_bytes() const noexcept { return pieces_.memory_bytes(); }
+  std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + tables_.memory_bytes(); }
 
  private:
   static constexpr unsigned kShift = 4;
   static_assert(kernels::kBlockRows == 1U << kShift);
+
+  struct Place {
+    std::uint32_t block;
+    std::size_t lane;
+  };
+  Place place_of(std::size_t list, std::size_t position) const noexcept {
+    const BlockSlot slot = BlockSlot::unpacked(tables_(list, position >> kShift));
+    return {slot.block, slot.first_lane() + position % kernels::kBlockRows};
+  }
+
+  BlockSlot slot_for_next(std::size_t list);
+  void move(BlockSlot from, BlockSlot to, std::size_t rows) noexcept;
 
   /// Where a block's norms and rows begin; group g of its codes is at 64 g.
   std::size_t norms() const noexcept { return layout_.groups * 64; }
@@ -63,7 +95,8 @@ class Int8BlockLists {
 
   std::size_t d_;
   kernels::BlockLayout layout_;
-  PieceLists pieces_;
+  SharedBlocks blocks_;
+  ListTables tables_;  ///< of packed slots
 };
 
 }  // namespace annulus

@@ -16,12 +16,14 @@ namespace annulus {
 
 IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec)
     : d_(spec.dimension), nlist_(parsed.nlist), codec_(codec), index_(make_faiss_ivf(spec, parsed, codec.ivf().quantizer)),
-      codes_(parsed.nlist, index_->code_size), places_(parsed.nlist) {
+      code_bytes_(index_->code_size), places_(parsed.nlist) {
   copy_coding(codec.ivf(), *index_);
   index_->replace_invlists(std::make_unique<FaissLists>(nlist_, code_bytes(), *this).release(), true);
   if (codec.row_scale && spec.search_codes == SearchCodes::kInt8) {
     blocks_.emplace(nlist_, d_, spec.metric == Metric::kL2);
+    vectors_.emplace(code_bytes());
   } else {
+    codes_.emplace(nlist_, code_bytes());
     rows_.emplace(nlist_, sizeof(Row));
   }
 }
@@ -40,7 +42,7 @@ IvfLists::Room IvfLists::make_room(Row last, std::span<const std::uint32_t> want
   std::sort(sorted.begin(), sorted.end());
   Room room;
   std::size_t longest = 0;
-  const auto grow = [&](PieceLists& lists, std::vector<PieceLists::Room>& longer) {
+  const auto grow = [&](auto& lists, std::vector<ListTables::Room>& longer) {
     std::size_t pieces = 0;
     for (std::size_t i = 0; i < sorted.size();) {
       const std::size_t list = sorted[i];
@@ -48,27 +50,36 @@ IvfLists::Room IvfLists::make_room(Row last, std::span<const std::uint32_t> want
       for (; i < sorted.size() && sorted[i] == list; ++i) ++more;
       longest = std::max(longest, lists.size(list) + more);
       pieces += lists.pieces_for(list, more);
-      if (PieceLists::Room table = lists.enlarged(list, more)) longer.push_back(std::move(table));
+      if (ListTables::Room table = lists.tables().enlarged(list, more)) longer.push_back(std::move(table));
     }
     lists.reserve(pieces);
   };
-  grow(codes_.pieces(), room.codes);
-  grow(number_pieces(), room.numbers);
+  if (blocks_) {
+    grow(*blocks_, room.codes);
+    vectors_->reserve(vector_count_, std::max(std::size_t{last} + 1, vector_count_));
+  } else {
+    grow(*codes_, room.codes);
+    grow(*rows_, room.numbers);
+  }
   places_.reserve(std::size_t{last} + 1, longest, alone);
   return room;
 }
 
 void IvfLists::take_room(Room& room) noexcept {
-  for (PieceLists::Room& table : room.codes) codes_.pieces().exchange(table);
-  for (PieceLists::Room& table : room.numbers) number_pieces().exchange(table);
+  for (ListTables::Room& table : room.codes) (blocks_ ? blocks_->tables() : codes_->tables()).exchange(table);
+  for (ListTables::Room& table : room.numbers) rows_->tables().exchange(table);
 }
 
 void IvfLists::append(Row row, std::size_t list, const std::uint8_t* code, const std::uint8_t* int8_code, std::int32_t norm) {
+  const std::size_t vectors = std::max(vector_count_, std::size_t{row} + 1);
+  if (vectors_) vectors_->reserve(vector_count_, vectors);
   places_.set(row, {static_cast<std::uint32_t>(list), static_cast<std::uint32_t>(size(list))});
-  codes_.append(list, code);
   if (blocks_) {
     blocks_->append(list, int8_code, norm, row);
+    std::copy_n(code, code_bytes(), (*vectors_)[row]);
+    vector_count_ = vectors;
   } else {
+    codes_->append(list, code);
     rows_->append(list, reinterpret_cast<const std::uint8_t*>(&row));
   }
   ++index_->ntotal;
@@ -85,10 +96,10 @@ void IvfLists::append_from(const IvfLists& other, Row from, Row row) {
 void IvfLists::take_out(Row row) {
   const RowPlaces::Place hole = places_[row];
   const Row moved = this->row(hole.list, size(hole.list) - 1);
-  codes_.take_out(hole.list, hole.offset);
   if (blocks_) {
     blocks_->take_out(hole.list, hole.offset);
   } else {
+    codes_->take_out(hole.list, hole.offset);
     rows_->take_out(hole.list, hole.offset);
   }
   places_.set(moved, hole);
@@ -146,7 +157,9 @@ void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
 }
 
 std::size_t IvfLists::memory_bytes() const noexcept {
-  return places_.memory_bytes() + codes_.memory_bytes() + (blocks_ ? blocks_->memory_bytes() : rows_->memory_bytes());
+  const std::size_t places = places_.memory_bytes();
+  if (blocks_) return places + blocks_->memory_bytes() + vector_count_ * code_bytes();
+  return places + codes_->memory_bytes() + rows_->memory_bytes();
 }
 
 }  // namespace annulus

@@ -20,9 +20,9 @@ struct IndexIVF;
 
 namespace annulus {
 
-/// Where rows are, and their codes. FAISS's IndexIVF encodes them and reads the lists (faiss_lists.h); position i of a list is the
-/// same entry in its codes and in the int8 blocks, which have the rows' numbers too. All lie in pieces, which
-/// never move while lists grow.
+/// Where rows are, and their codes. FAISS's IndexIVF encodes them and reads the lists (faiss_lists.h). Codes that are scanned lie in
+/// lists: FAISS's, or int8 codes in blocks. Float vectors beside these lie by row, for they are only asked for by row. Position i of a
+/// list is the same entry in all that has lists. Nothing long moves while lists grow.
 /// Append and take_out are O(d).
 /// Thread safety: const calls from any threads at once; `make_room` beside them; other calls exclude all else.
 class IvfLists {
@@ -35,11 +35,13 @@ class IvfLists {
   /// A view of all that is here, for coding and for FAISS's writer.
   const faiss::IndexIVF& index() const noexcept { return *index_; }
 
-  std::size_t code_bytes() const noexcept { return codes_.entry_bytes(); }
-  std::size_t size(std::size_t list) const noexcept { return codes_.size(list); }
-  const std::uint8_t* code(std::size_t list, std::size_t position) const noexcept { return codes_.entry(list, position); }
+  std::size_t code_bytes() const noexcept { return code_bytes_; }
+  std::size_t size(std::size_t list) const noexcept { return blocks_ ? blocks_->size(list) : codes_->size(list); }
+  const std::uint8_t* code(std::size_t list, std::size_t position) const noexcept {
+    return blocks_ ? (*vectors_)[row(list, position)] : codes_->entry(list, position);
+  }
   /// How many codes lie behind one another from `position` on, of which the list may have fewer.
-  std::size_t run(std::size_t position) const noexcept { return codes_.run(position); }
+  std::size_t run(std::size_t position) const noexcept { return blocks_ ? 1 : codes_->run(position); }
   Row row(std::size_t list, std::size_t position) const noexcept;
 
   /// Int8 codes beside float rows; null if there are none.
@@ -48,15 +50,16 @@ class IvfLists {
   bool holds(Row row) const noexcept { return places_.holds(row); }
   std::size_t list_of(Row row) const noexcept { return places_[row].list; }
   const std::uint8_t* code_of(Row row) const noexcept {
+    if (blocks_) return (*vectors_)[row];
     const RowPlaces::Place place = places_[row];
-    return code(place.list, place.offset);
+    return codes_->entry(place.list, place.offset);
   }
   void prefetch_place(Row row) const noexcept { places_.prefetch(row); }
 
   /// Longer tables for lists that have to grow, by what lies in them.
   struct Room {
-    std::vector<PieceLists::Room> codes;
-    std::vector<PieceLists::Room> numbers;  ///< of rows, with or without blocks
+    std::vector<ListTables::Room> codes;    ///< of blocks, or of codes
+    std::vector<ListTables::Room> numbers;  ///< of rows, without blocks
   };
 
   /// Memory for rows up to `last` and for one further entry in each of `lists` (as often as it is named). Once take_room()
@@ -79,15 +82,16 @@ class IvfLists {
   std::size_t memory_bytes() const noexcept;
 
  private:
-  PieceLists& number_pieces() noexcept { return blocks_ ? blocks_->pieces() : rows_->pieces(); }
-
   std::size_t d_;
   std::size_t nlist_;
   const Codec::Impl& codec_;  ///< VectorIndex holds the codec
   std::unique_ptr<faiss::IndexIVF> index_;
-  EntryLists codes_;
+  std::size_t code_bytes_;
   std::optional<Int8BlockLists> blocks_;
-  std::optional<EntryLists> rows_;  ///< the numbers of the rows, if no blocks have them
+  std::optional<EntryTable> vectors_;  ///< beside blocks, by row
+  std::size_t vector_count_ = 0;       ///< rows that were ever written there are 0 to vector_count_ - 1
+  std::optional<EntryLists> codes_;    ///< without blocks
+  std::optional<EntryLists> rows_;     ///< ... the rows' numbers
   RowPlaces places_;
 };
 

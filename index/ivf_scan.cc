@@ -45,15 +45,21 @@ struct SomeBlocks {
   const std::uint8_t* where[kBlocksAtOnce] = {};
   std::size_t count = 0;
   std::size_t rows = 0;
+  std::uint16_t last = 0;  ///< lanes of the last one that are the list's
 
   SomeBlocks() = default;
   /// Those from number `first` on; fewer at the list's end.
   SomeBlocks(const Int8BlockLists& lists, std::size_t list, std::size_t first)
-      : count(std::min(kBlocksAtOnce, lists.blocks(list) - first)),
+      : count(std::min(kBlocksAtOnce, lists.parts(list) - first)),
         rows(std::min(kRowsAtOnce, lists.size(list) - first * kBlockRows)) {
-    for (std::size_t i = 0; i < count; ++i) where[i] = lists.block(list, first + i);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Int8BlockLists::Part part = lists.part(list, first + i);
+      where[i] = part.block;
+      last = part.lanes;
+    }
   }
 
+  kernels::BlockRun run() const noexcept { return {blocks(), rows, last}; }
   kernels::Blocks blocks() const noexcept { return {where, count}; }
 };
 
@@ -62,8 +68,8 @@ struct SomeBlocks {
 class BlockStream {
  public:
   BlockStream(const Int8BlockLists& lists, std::span<const Candidate> visited) : lists_(lists), visited_(visited) {
-    for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.pieces().prefetch_header(visited[j].id);
-    for (std::size_t j = 0; j < std::min(kTablesAhead, visited.size()); ++j) lists.pieces().prefetch_table(visited[j].id);
+    for (std::size_t j = 0; j < std::min(kHeadersAhead, visited.size()); ++j) lists.tables().prefetch_header(visited[j].id);
+    for (std::size_t j = 0; j < std::min(kTablesAhead, visited.size()); ++j) lists.tables().prefetch_table(visited[j].id);
     fill(kFirstAhead);
     ask(0, known_);
   }
@@ -75,7 +81,7 @@ class BlockStream {
                       static_cast<std::ptrdiff_t>(count_));
     };
     shift(where_);
-    shift(rows_);
+    shift(lanes_);
     known_ -= count_;
     fill(where_.size());
     if (count_ != 0 && ahead_ < kBlocksAhead) {
@@ -90,7 +96,7 @@ class BlockStream {
   }
 
   kernels::Blocks blocks() const noexcept { return {where_.data(), count_}; }
-  std::span<const std::uint8_t> rows() const noexcept { return {rows_.data(), count_}; }
+  std::span<const std::uint16_t> lanes() const noexcept { return {lanes_.data(), count_}; }
 
   /// As many blocks of later, which nobody has asked for yet.
   kernels::Blocks ahead() const noexcept { return {where_.data() + ahead_, count_}; }
@@ -104,25 +110,24 @@ class BlockStream {
         enter(static_cast<std::size_t>(visited_[list_].id));
         continue;
       }
-      where_[known_] = lists_.block(static_cast<std::size_t>(visited_[list_ - 1].id), at_++);
-      rows_[known_++] = static_cast<std::uint8_t>(std::min(left_, kBlockRows));
-      left_ -= rows_[known_ - 1];
+      const Int8BlockLists::Part part = lists_.part(static_cast<std::size_t>(visited_[list_ - 1].id), at_++);
+      where_[known_] = part.block;
+      lanes_[known_++] = part.lanes;
     }
   }
 
   /// Asks for known blocks [begin, end).
   void ask(std::size_t begin, std::size_t end) const noexcept {
     for (std::size_t i = begin; i < end; ++i) {
-      for (std::size_t at = 0; at < lists_.pieces().piece_bytes(); at += 64) prefetch_far(where_[i] + at);
+      for (std::size_t at = 0; at < lists_.layout().bytes(); at += 64) prefetch_far(where_[i] + at);
     }
   }
 
   void enter(std::size_t list) noexcept {
     at_ = 0;
-    end_ = lists_.blocks(list);
-    left_ = lists_.size(list);
-    if (list_ + kTablesAhead < visited_.size()) lists_.pieces().prefetch_table(visited_[list_ + kTablesAhead].id);
-    if (list_ + kHeadersAhead < visited_.size()) lists_.pieces().prefetch_header(visited_[list_ + kHeadersAhead].id);
+    end_ = lists_.parts(list);
+    if (list_ + kTablesAhead < visited_.size()) lists_.tables().prefetch_table(visited_[list_ + kTablesAhead].id);
+    if (list_ + kHeadersAhead < visited_.size()) lists_.tables().prefetch_header(visited_[list_ + kHeadersAhead].id);
     ++list_;
   }
 
@@ -131,14 +136,13 @@ class BlockStream {
   std::size_t list_ = 0;   ///< that is entered next
   std::size_t at_ = 0;     ///< block of the list that was entered last
   std::size_t end_ = 0;    ///< how many it has
-  std::size_t left_ = 0;   ///< its rows in blocks from `at_` on
   std::size_t ahead_ = kFirstAhead;  ///< of a step's blocks are those that it asks for
   std::size_t known_ = 0;  ///< blocks in `where_`, of which the first `count_` are those of this step
   std::size_t count_ = 0;
   static constexpr std::size_t kMostKnown = kBlocksAhead + kBlocksAtOnce;
   static_assert((kBlocksAhead - kFirstAhead) % kMoreAhead == 0);
   std::array<const std::uint8_t*, kMostKnown> where_;
-  std::array<std::uint8_t, kMostKnown> rows_;
+  std::array<std::uint16_t, kMostKnown> lanes_;
 };
 
 void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::size_t query, CandidatePool& nearest) {
@@ -148,7 +152,7 @@ void scan_for_one(const RowSearch& search, const Int8BlockLists& lists, std::siz
   while (stream.next()) {
     BlockHit hits[kRowsAtOnce];
     const std::size_t found =
-        kernels::scan_blocks(encoded, stream.blocks(), stream.rows(), lists.layout(), nearest.bound(), hits, stream.ahead());
+        kernels::scan_blocks(encoded, stream.blocks(), stream.lanes(), lists.layout(), nearest.bound(), hits, stream.ahead());
     if (found != 0) nearest.take(lists, stream.blocks(), {hits, found});
   }
   for (const Candidate& list : visited) search.work.distances += lists.size(list.id);
@@ -193,8 +197,8 @@ void scan_together(const RowSearch& search, const Int8BlockLists& lists, std::sp
   for (std::size_t first = 0; first < all.size(); first += kQueriesAtOnce) {
     const auto visitors = all.subspan(first, std::min(kQueriesAtOnce, all.size() - first));
     ahead.ask_for_a_part();
-    kernels::scan_blocks(search.batch.encoded()->data(), together.bounds.data(), visitors, some.blocks(), some.rows,
-                         lists.layout(), together.hits.data(), together.found.data());
+    kernels::scan_blocks(search.batch.encoded()->data(), together.bounds.data(), visitors, some.run(), lists.layout(),
+                         together.hits.data(), together.found.data());
     for (std::size_t i = 0; i < visitors.size(); ++i) {
       if (together.found[i] == 0) continue;
       CandidatePool& pool = nearest[visitors[i]];
@@ -217,7 +221,7 @@ class Way {
   Way(const Int8BlockLists& lists, const QueryBatch& batch) : lists_(lists), batch_(batch) {}
 
   Step next() {
-    while (first_ >= lists_.blocks(list_) || visitors_.empty()) {
+    while (first_ >= lists_.parts(list_) || visitors_.empty()) {
       if (!next_list()) return {};
     }
     const Step step{visitors_, SomeBlocks(lists_, list_, first_)};
@@ -235,13 +239,13 @@ class Way {
       while (n < nearest.size() && nearest_of(nearest[n]) == list_) ++n;
       visitors_ = nearest.first(n);
       searched_ += n;
-      if (n < nearest.size()) lists_.pieces().prefetch_table(nearest_of(nearest[n]));
+      if (n < nearest.size()) lists_.tables().prefetch_table(nearest_of(nearest[n]));
       return true;
     }
     if (next_ == lists_.lists()) return false;
     list_ = next_++;
     visitors_ = batch_.visitors(list_);
-    if (next_ < lists_.lists()) lists_.pieces().prefetch_table(next_);
+    if (next_ < lists_.lists()) lists_.tables().prefetch_table(next_);
     return true;
   }
 

@@ -19,14 +19,12 @@ unsigned shift_for(std::size_t entry_bytes) noexcept {
 
 }  // namespace
 
-void Pieces::reserve(std::size_t count) {
-  if (count <= free_count_) return;
-  const std::size_t end = taken_ + (count - free_count_);
+void EntryTable::reserve(std::size_t begin, std::size_t end) {
   while (kLayout.capacity(chunk_count_) < end) {
     chunks_[chunk_count_] = AlignedBuffer<std::uint8_t>(kLayout.size_of(chunk_count_) * bytes_, 0);
     ++chunk_count_;
   }
-  for (std::size_t begin = taken_; begin < end;) {
+  while (begin < end) {
     const std::size_t chunk = kLayout.chunk_of(begin);
     const std::size_t stop = std::min(end, kLayout.capacity(chunk + 1));
     chunks_[chunk].advise(kLayout.offset_of(begin) * bytes_, (kLayout.offset_of(stop - 1) + 1) * bytes_);
@@ -37,7 +35,7 @@ void Pieces::reserve(std::size_t count) {
 std::uint32_t Pieces::take() {
   if (free_ != kNone) {
     const std::uint32_t piece = free_;
-    std::memcpy(&free_, address(piece), sizeof free_);
+    std::memcpy(&free_, pieces_[piece], sizeof free_);
     --free_count_;
     return piece;
   }
@@ -46,14 +44,14 @@ std::uint32_t Pieces::take() {
 }
 
 void Pieces::give_back(std::uint32_t piece) noexcept {
-  std::memcpy(address(piece), &free_, sizeof free_);
+  std::memcpy(pieces_[piece], &free_, sizeof free_);
   free_ = piece;
   ++free_count_;
 }
 
-PieceLists::Room PieceLists::enlarged(std::size_t list, std::size_t more) const {
+ListTables::Room ListTables::enlarged(std::size_t list, std::size_t more) const {
   const Header& header = headers_[list];
-  const std::size_t needed = pieces_of(header.size + more);
+  const std::size_t needed = length_of(header.size + more);
   Room room;
   if (needed <= header.capacity) return room;
   // an eighth more, and what the allocator gives for nothing: it deals in units of 16 bytes from 32 on, of which 8 are its own
@@ -62,45 +60,36 @@ PieceLists::Room PieceLists::enlarged(std::size_t list, std::size_t more) const 
   room.header_.table = std::make_unique_for_overwrite<std::uint32_t[]>(capacity);
   room.header_.size = header.size;
   room.header_.capacity = static_cast<std::uint32_t>(capacity);
-  std::copy_n(header.table.get(), pieces(list), room.header_.table.get());
+  std::copy_n(header.table.get(), length(list), room.header_.table.get());
   return room;
 }
 
-void PieceLists::exchange(Room& room) noexcept {
+void ListTables::exchange(Room& room) noexcept {
   Header& header = headers_[room.list_];
-  table_entries_ += room.header_.capacity;
-  table_entries_ -= header.capacity;
+  entries_ += room.header_.capacity;
+  entries_ -= header.capacity;
   std::swap(header, room.header_);
 }
 
-std::size_t PieceLists::push(std::size_t list) {
-  Header& header = headers_[list];
-  if ((header.size & mask()) == 0) {
-    pieces_.reserve(1);  // what can throw comes first
-    if (Room room = enlarged(list, 1)) exchange(room);
-    header.table[header.size >> shift_] = pieces_.take();
-  }
-  return header.size++;
-}
-
-void PieceLists::pop(std::size_t list) noexcept {
-  Header& header = headers_[list];
-  --header.size;
-  if ((header.size & mask()) == 0) pieces_.give_back(header.table[header.size >> shift_]);
+void ListTables::make_room(std::size_t list) {
+  if (Room room = enlarged(list, 1)) exchange(room);
 }
 
 EntryLists::EntryLists(std::size_t lists, std::size_t entry_bytes)
-    : entry_bytes_(entry_bytes), pieces_(lists, entry_bytes << shift_for(entry_bytes), shift_for(entry_bytes)) {}
+    : entry_bytes_(entry_bytes), shift_(shift_for(entry_bytes)), pieces_(entry_bytes << shift_), tables_(lists, shift_) {}
 
 void EntryLists::append(std::size_t list, const std::uint8_t* entry) {
-  const std::size_t position = pieces_.push(list);
+  const std::size_t position = size(list);
+  tables_.make_room(list);  // what can throw comes first
+  tables_.push(list, place(position) == 0 ? pieces_.take() : tables_(list, position >> shift_));
   std::copy_n(entry, entry_bytes_, mutable_entry(list, position));
 }
 
 void EntryLists::take_out(std::size_t list, std::size_t position) noexcept {
   const std::size_t last = size(list) - 1;
   if (position != last) std::copy_n(entry(list, last), entry_bytes_, mutable_entry(list, position));
-  pieces_.pop(list);
+  if (place(last) == 0) pieces_.give_back(tables_(list, last >> shift_));
+  tables_.pop(list);
 }
 
 }  // namespace annulus

@@ -29,12 +29,17 @@ INSTANTIATE_TEST_SUITE_P(Targets, BlockKernelsOnEachTarget, ::testing::ValuesIn(
 
 kernels::BlockLayout with_norms(std::size_t d) { return {d, true}; }
 
-/// How many rows each block holds, of so many in all.
-std::vector<std::uint8_t> rows_of_blocks(std::size_t rows) {
-  std::vector<std::uint8_t> of_blocks(rows / kBlockRows, kBlockRows);
-  if (rows % kBlockRows != 0) of_blocks.push_back(rows % kBlockRows);
+/// The first `rows` lanes.
+std::uint16_t first_lanes(std::size_t rows) { return static_cast<std::uint16_t>((1U << rows) - 1); }
+
+/// Lanes of each block that have rows, of so many in all.
+std::vector<std::uint16_t> lanes_of_blocks(std::size_t rows) {
+  std::vector<std::uint16_t> of_blocks(rows / kBlockRows, first_lanes(kBlockRows));
+  if (rows % kBlockRows != 0) of_blocks.push_back(first_lanes(rows % kBlockRows));
   return of_blocks;
 }
+
+kernels::BlockRun run_of(kernels::Blocks blocks, std::size_t rows) { return {blocks, rows, lanes_of_blocks(rows).back()}; }
 
 /// Rows and queries of codes, as blocks and as plain arrays. What lies in the last block behind the rows is rubbish.
 struct Codes {
@@ -96,7 +101,7 @@ TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
       Codes codes(rows, 3, d, d * 1000 + rows);
       std::vector<BlockHit> hits(rows);
       for (std::size_t q = 0; q < codes.queries; ++q) {
-        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks, rows_of_blocks(rows), with_norms(d), kInf, hits.data()), rows);
+        ASSERT_EQ(kernels::scan_blocks(codes.forms[q], codes.blocks, lanes_of_blocks(rows), with_norms(d), kInf, hits.data()), rows);
         for (std::size_t i = 0; i < rows; ++i) {
           ASSERT_EQ(hits[i].position, i);
           ASSERT_NEAR(hits[i].distance, codes.distance(q, i), tolerance(codes)) << d << " " << rows << " " << i;
@@ -109,17 +114,19 @@ TEST_P(BlockKernelsOnEachTarget, AgreeWithAPlainLoopOnEveryDimensionAndLength) {
 TEST_P(BlockKernelsOnEachTarget, PassOverLanesWithoutARowInAnyBlock) {
   constexpr std::size_t kBlocks = 9;
   Codes codes(kBlocks * kBlockRows, 1, 30, 11);
-  std::vector<std::uint8_t> rows(kBlocks);
-  for (std::size_t first = 1; first <= kBlockRows; ++first) {
-    for (std::size_t b = 0; b < kBlocks; ++b) rows[b] = static_cast<std::uint8_t>((first + 5 * b) % kBlockRows + 1);
+  std::mt19937 random(12);
+  std::vector<std::uint16_t> lanes(kBlocks);
+  for (int round = 0; round < 50; ++round) {
+    for (std::uint16_t& of_block : lanes) of_block = static_cast<std::uint16_t>(random());
     std::vector<BlockHit> hits(kBlocks * kBlockRows);
-    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, rows, with_norms(30), kInf, hits.data()));
+    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, lanes, with_norms(30), kInf, hits.data()));
     std::size_t i = 0;
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      for (std::size_t row = b * kBlockRows; row < b * kBlockRows + rows[b]; ++row, ++i) {
+      for (std::size_t row = b * kBlockRows; row < (b + 1) * kBlockRows; ++row) {
+        if ((lanes[b] >> row % kBlockRows & 1) == 0) continue;
         ASSERT_LT(i, hits.size());
         ASSERT_EQ(hits[i].position, row);
-        ASSERT_NEAR(hits[i].distance, codes.distance(0, row), tolerance(codes));
+        ASSERT_NEAR(hits[i++].distance, codes.distance(0, row), tolerance(codes));
       }
     }
     ASSERT_EQ(i, hits.size());
@@ -130,11 +137,11 @@ TEST_P(BlockKernelsOnEachTarget, FindTheSameWhateverIsAskedForMeanwhile) {
   for (const std::size_t rows : {5UL, 24UL, 41UL, 150UL}) {
     Codes codes(rows, 1, 100, rows);
     std::vector<BlockHit> alone(rows), hits(rows);
-    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows_of_blocks(rows), with_norms(100), kInf, alone.data()), rows);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, lanes_of_blocks(rows), with_norms(100), kInf, alone.data()), rows);
     const std::vector<const std::uint8_t*> same = codes.blocks;
     const Codes others(rows, 1, 100, rows + 1);
     for (const auto& ahead : {same, others.blocks}) {
-      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows_of_blocks(rows), with_norms(100), kInf, hits.data(), ahead),
+      ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, lanes_of_blocks(rows), with_norms(100), kInf, hits.data(), ahead),
                 rows);
       for (std::size_t i = 0; i < rows; ++i) {
         ASSERT_EQ(hits[i].position, alone[i].position);
@@ -158,8 +165,8 @@ TEST_P(BlockKernelsOnEachTarget, NeedNoNormsWhereTheyCountForNothing) {
     }
     std::vector<BlockHit> with(rows), without(rows);
     for (const BlockQuery& form : codes.forms) {
-      ASSERT_EQ(kernels::scan_blocks(form, codes.blocks, rows_of_blocks(rows), with_norms(99), kInf, with.data()), rows);
-      ASSERT_EQ(kernels::scan_blocks(form, blocks, rows_of_blocks(rows), layout, kInf, without.data(), blocks), rows);
+      ASSERT_EQ(kernels::scan_blocks(form, codes.blocks, lanes_of_blocks(rows), with_norms(99), kInf, with.data()), rows);
+      ASSERT_EQ(kernels::scan_blocks(form, blocks, lanes_of_blocks(rows), layout, kInf, without.data(), blocks), rows);
       for (std::size_t i = 0; i < rows; ++i) ASSERT_EQ(without[i].distance, with[i].distance) << i;
     }
     const std::size_t stride = blocks.size() * kBlockRows;
@@ -177,7 +184,7 @@ TEST_P(BlockKernelsOnEachTarget, SumExactlyWhatFitsAFloatExactly) {
     codes.forms[0].product_factor = 1;
     codes.forms[0].constant = 0;
     std::vector<BlockHit> hits(40);
-    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows_of_blocks(40), with_norms(d), kInf, hits.data()), 40U);
+    ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, lanes_of_blocks(40), with_norms(d), kInf, hits.data()), 40U);
     for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ(double{hits[i].distance}, codes.distance(0, i)) << d << " " << i;
   }
 }
@@ -188,20 +195,20 @@ TEST_P(BlockKernelsOnEachTarget, DoNotOverflowAtTheLargestDimension) {
   std::fill(codes.row_codes.begin(), codes.row_codes.end(), std::uint8_t{255});
   for (std::size_t b = 0; b < 2; ++b) std::memset(codes.where[b], 255, kernels::block_groups(d) * 64);
   std::vector<BlockHit> hits(17);
-  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, rows_of_blocks(17), with_norms(d), kInf, hits.data()), 17U);
+  ASSERT_EQ(kernels::scan_blocks(codes.forms[0], codes.blocks, lanes_of_blocks(17), with_norms(d), kInf, hits.data()), 17U);
   for (std::size_t i = 0; i < 17; ++i) EXPECT_NEAR(hits[i].distance, codes.distance(0, i), 64);
 }
 
 TEST_P(BlockKernelsOnEachTarget, KeepWhatIsWithinTheBoundIncludingTheBoundItself) {
   Codes codes(150, 1, 100, 9);
   std::vector<BlockHit> all(150);
-  kernels::scan_blocks(codes.forms[0], codes.blocks, rows_of_blocks(150), with_norms(100), kInf, all.data());
+  kernels::scan_blocks(codes.forms[0], codes.blocks, lanes_of_blocks(150), with_norms(100), kInf, all.data());
   for (const std::size_t chosen : {0UL, 70UL, 149UL}) {
     std::vector<BlockHit> expected;
     std::copy_if(all.begin(), all.end(), std::back_inserter(expected),
                  [&](const BlockHit& hit) { return hit.distance <= all[chosen].distance; });
     std::vector<BlockHit> hits(150);
-    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, rows_of_blocks(150), with_norms(100), all[chosen].distance,
+    hits.resize(kernels::scan_blocks(codes.forms[0], codes.blocks, lanes_of_blocks(150), with_norms(100), all[chosen].distance,
                                      hits.data()));
     ASSERT_EQ(hits.size(), expected.size());
     for (std::size_t i = 0; i < hits.size(); ++i) EXPECT_EQ(hits[i].position, expected[i].position);
@@ -219,7 +226,7 @@ TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
         std::vector<std::size_t> found(n);
         std::vector<std::uint32_t> which(n);  // backwards
         for (std::size_t i = 0; i < n; ++i) which[i] = static_cast<std::uint32_t>(n - 1 - i);
-        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, codes.blocks, rows, with_norms(d), hits.data(),
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, run_of(codes.blocks, rows), with_norms(d), hits.data(),
                              found.data());
         const std::size_t stride = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
         std::vector<float> every(n * stride);
@@ -227,12 +234,39 @@ TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesWhatTheyGiveOne) {
         std::vector<BlockHit> alone(rows);
         for (std::size_t q = 0; q < n; ++q) {
           const std::size_t place = n - 1 - q;
-          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks, rows_of_blocks(rows), with_norms(d),
+          ASSERT_EQ(found[place], kernels::scan_blocks(codes.forms[q], codes.blocks, lanes_of_blocks(rows), with_norms(d),
                                                        bounds[q], alone.data()));
           for (std::size_t i = 0; i < found[place]; ++i) {
             ASSERT_EQ(hits[place * rows + i].position, alone[i].position);
             ASSERT_EQ(hits[place * rows + i].distance, alone[i].distance);
             ASSERT_EQ(every[q * stride + alone[i].position], alone[i].distance);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesTheRowsOfAPartOfTheLastBlock) {
+  constexpr std::size_t kBlocks = 6;
+  Codes codes(kBlocks * kBlockRows, 6, 50, 4);
+  const std::vector<float> bounds(6, kInf);
+  const std::vector<std::uint32_t> which = {0, 1, 2, 3, 4, 5};
+  for (std::size_t blocks = 1; blocks <= kBlocks; ++blocks) {
+    for (std::size_t first = 0; first < kBlockRows; ++first) {
+      for (std::size_t rows = 1; first + rows <= kBlockRows; ++rows) {
+        const std::size_t full = (blocks - 1) * kBlockRows;
+        const auto lanes = static_cast<std::uint16_t>(first_lanes(rows) << first);
+        std::vector<BlockHit> hits(6 * (full + rows));
+        std::vector<std::size_t> found(6);
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, {kernels::Blocks(codes.blocks).first(blocks), full + rows, lanes},
+                             with_norms(50), hits.data(), found.data());
+        for (std::size_t q = 0; q < 6; ++q) {
+          ASSERT_EQ(found[q], full + rows) << blocks << " " << first << " " << rows;
+          for (std::size_t i = 0; i < found[q]; ++i) {
+            const BlockHit& hit = hits[q * (full + rows) + i];
+            ASSERT_EQ(hit.position, i < full ? i : i + first);
+            ASSERT_NEAR(hit.distance, codes.distance(q, hit.position), tolerance(codes));
           }
         }
       }

@@ -65,9 +65,13 @@ TEST(Int8BlockLists, AreScannedWhereTheyLie) {
   std::vector<kernels::BlockHit> hits(40);
   const kernels::BlockQuery form{query.data(), 0, 1, 0};
   std::vector<const std::uint8_t*> blocks;
-  for (std::size_t i = 0; i < lists.blocks(0); ++i) blocks.push_back(lists.block(0, i));
-  const std::size_t found =
-      kernels::scan_blocks(form, blocks, std::vector<std::uint8_t>{16, 16, 8}, lists.layout(), 80.0F, hits.data());
+  std::vector<std::uint16_t> lanes;
+  for (std::size_t i = 0; i < lists.parts(0); ++i) {
+    blocks.push_back(lists.part(0, i).block);
+    lanes.push_back(lists.part(0, i).lanes);
+  }
+  EXPECT_EQ(lanes, (std::vector<std::uint16_t>{0xFFFF, 0xFFFF, 0xFF}));
+  const std::size_t found = kernels::scan_blocks(form, blocks, lanes, lists.layout(), 80.0F, hits.data());
   ASSERT_EQ(found, 11U);  // 8 * 0 to 8 * 10
   for (std::size_t i = 0; i < found; ++i) {
     EXPECT_EQ(lists.row(0, hits[i].position), 100 + i);
@@ -79,15 +83,15 @@ TEST(Int8BlockLists, StayWhereTheyAreWhileTheyGrow) {
   Int8BlockLists lists(2, 4, true);
   const std::vector<std::uint8_t> code = {1, 2, 3, 4};
   for (Row row = 0; row < 16; ++row) lists.append(1, code.data(), 5, row);
-  const std::uint8_t* before = lists.block(1, 0);
-  EXPECT_FALSE(lists.pieces().enlarged(1, 0));
-  PieceLists::Room room = lists.pieces().enlarged(1, 500);
+  const std::uint8_t* before = lists.part(1, 0).block;
+  EXPECT_FALSE(lists.tables().enlarged(1, 0));
+  ListTables::Room room = lists.tables().enlarged(1, 500);
   ASSERT_TRUE(room);
   EXPECT_EQ(lists.row(1, 15), 15U);
-  lists.pieces().exchange(room);
+  lists.tables().exchange(room);
   for (Row row = 16; row < 516; ++row) lists.append(1, code.data(), 5, row);
-  EXPECT_EQ(lists.block(1, 0), before);
-  EXPECT_EQ(lists.blocks(1), 33U);
+  EXPECT_EQ(lists.part(1, 0).block, before);
+  EXPECT_EQ(lists.parts(1), 33U);
   for (Row row = 0; row < 516; ++row) EXPECT_EQ(lists.row(1, row), row);
 }
 
@@ -111,7 +115,7 @@ TEST(Int8BlockLists, CountTheirMemory) {
   EXPECT_EQ(empty, 160U);
   const std::vector<std::uint8_t> code(100, 7);
   for (Row row = 0; row < 16; ++row) lists.append(3, code.data(), 0, row);
-  EXPECT_EQ(lists.memory_bytes(), empty + kernels::BlockLayout(100, true).bytes() + 24);  // a block, and a table for 6
+  EXPECT_EQ(lists.memory_bytes(), empty + kernels::BlockLayout(100, true).bytes() + 24 + 1);  // a block, a table for 6, what of it is taken
 }
 
 }  // namespace

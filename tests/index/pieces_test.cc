@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace annulus {
@@ -31,6 +32,21 @@ void expect_equal(const EntryLists& lists, const std::vector<std::vector<Entry>>
             << "entry " << i << " of list " << list;
       }
     }
+  }
+}
+
+TEST(EntryTable, KeepsEntriesWhereTheyAreInAnyOrder) {
+  EntryTable table(100);
+  std::vector<const std::uint8_t*> where;
+  for (std::size_t size = 0; size < 1000;) {
+    const std::size_t end = size + 1 + size / 3;
+    table.reserve(size, end);
+    for (std::size_t entry = end; entry-- > size;) std::memset(table[entry], static_cast<int>(entry % 251), 100);
+    for (; size < end; ++size) where.push_back(table[size]);
+  }
+  for (std::size_t entry = 0; entry < where.size(); ++entry) {
+    ASSERT_EQ(std::as_const(table)[entry], where[entry]);
+    for (std::size_t i = 0; i < 100; ++i) ASSERT_EQ(where[entry][i], entry % 251) << "byte " << i << " of " << entry;
   }
 }
 
@@ -88,16 +104,16 @@ TEST_P(EntryListsOf, StayWhereTheyAreWhileTheyGrow) {
   std::vector<const std::uint8_t*> where;
   for (std::size_t size = 0; size < 1500;) {
     const std::size_t more = 1 + random() % 40;
-    lists.pieces().reserve(lists.pieces().pieces_for(1, more));
-    PieceLists::Room room = lists.pieces().enlarged(1, more);
-    if (room) lists.pieces().exchange(room);
+    lists.reserve(lists.pieces_for(1, more));
+    ListTables::Room room = lists.tables().enlarged(1, more);
+    if (room) lists.tables().exchange(room);
     for (std::size_t i = 0; i < where.size(); ++i) ASSERT_EQ(lists.entry(1, i), where[i]);
     for (std::size_t i = 0; i < more; ++i, ++size) {
       lists.append(1, entry_of(GetParam(), random).data());
       where.push_back(lists.entry(1, size));
     }
-    ASSERT_FALSE(lists.pieces().enlarged(1, 0));
-    ASSERT_EQ(lists.pieces().pieces_for(1, 0), 0U);
+    ASSERT_FALSE(lists.tables().enlarged(1, 0));
+    ASSERT_EQ(lists.pieces_for(1, 0), 0U);
   }
 }
 
