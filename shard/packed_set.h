@@ -33,13 +33,15 @@ class PackedSet {
     }
     friend bool operator==(const Iterator&, const Iterator&) = default;
 
+    Iterator() = default;
+
    private:
     friend class PackedSet;
     Iterator(const PackedSet* set, std::size_t leaf, std::size_t at) noexcept : set_(set), leaf_(leaf), at_(at) {}
 
-    const PackedSet* set_;
-    std::size_t leaf_;
-    std::size_t at_;
+    const PackedSet* set_ = nullptr;
+    std::size_t leaf_ = 0;
+    std::size_t at_ = 0;
   };
 
   static constexpr std::size_t kMost = 512;

@@ -1,5 +1,7 @@
 #include "shard/record_table.h"
 
+#include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "core/error.h"
@@ -9,8 +11,35 @@ namespace annulus {
 RecordTable::RecordTable(Token (*token_of)(KeyView) noexcept) : token_of_(token_of), order_(Less{this}) {}
 
 Slot RecordTable::find(Token token, KeyView key) const {
+  return find_from(first_like(token), token, key);
+}
+
+/// Among the entries whose token has this upper half, of which `at` is the first: their keys are compared, not their tokens, which
+/// are not in the table. Keys that were made so that there are many of them are found as ordered.
+Slot RecordTable::find_from(Order::Iterator at, Token token, KeyView key) const {
+  constexpr int kFew = 4;
+  for (int tried = 0; tried < kFew; ++tried, ++at) {
+    if (!is_like(at, token)) return kNoSlot;
+    if (this->key(at->slot) == key) return at->slot;
+  }
   const auto it = order_.find(Probe{token, key});
   return it == order_.end() ? kNoSlot : it->slot;
+}
+
+void RecordTable::find(std::span<const Token> tokens, std::span<const KeyView> keys, std::span<Slot> slots) const {
+  constexpr std::size_t kAtOnce = 64;
+  std::array<Order::Iterator, kAtOnce> at;
+  for (std::size_t begin = 0; begin < keys.size(); begin += kAtOnce) {
+    const std::size_t count = std::min(kAtOnce, keys.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      at[i] = first_like(tokens[begin + i]);
+      if (is_like(at[i], tokens[begin + i])) prefetch(at[i]->slot);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (is_like(at[i], tokens[begin + i])) prefetch_key(at[i]->slot);
+    }
+    for (std::size_t i = 0; i < count; ++i) slots[begin + i] = find_from(at[i], tokens[begin + i], keys[begin + i]);
+  }
 }
 
 Slot RecordTable::insert(Token token, KeyView key) {

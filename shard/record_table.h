@@ -43,6 +43,8 @@ class RecordTable {
   RecordTable& operator=(const RecordTable&) = delete;
 
   Slot find(Token token, KeyView key) const;
+  /// The same for several keys: slots[i] of keys[i], whose token is tokens[i]. Their memory is waited for together.
+  void find(std::span<const Token> tokens, std::span<const KeyView> keys, std::span<Slot> slots) const;
   /// Adds a record that is not there yet, with version 0; `token` is the key's. Throws Error(kResourceExhausted) beyond 2^32 - 2
   /// records or 4 GiB of keys. If it throws, nothing has changed.
   Slot insert(Token token, KeyView key);
@@ -110,6 +112,10 @@ class RecordTable {
     Token token;
     KeyView key;
   };
+  /// Before the first entry whose token has this upper half.
+  struct HalfProbe {
+    std::uint32_t token_above;
+  };
   struct Less {
     const RecordTable* table;
     std::uint32_t above(const Entry& entry) const { return entry.token_above; }
@@ -118,6 +124,8 @@ class RecordTable {
     Token token(const Probe& probe) const { return probe.token; }
     KeyView key(const Entry& entry) const { return table->key(entry.slot); }
     KeyView key(const Probe& probe) const { return probe.key; }
+    bool operator()(const Entry& a, const HalfProbe& b) const { return a.token_above < b.token_above; }
+    bool operator()(const HalfProbe& a, const Entry& b) const { return a.token_above <= b.token_above; }
     template <typename A, typename B>
     bool operator()(const A& a, const B& b) const {
       if (above(a) != above(b)) return above(a) < above(b);
@@ -127,6 +135,11 @@ class RecordTable {
   };
   static std::uint32_t upper_half(Token token) noexcept { return static_cast<std::uint32_t>(token >> 32); }
   using Order = PackedSet<Entry, Less>;
+
+  /// The first entry whose token has the upper half of this one, or one behind.
+  Order::Iterator first_like(Token token) const { return order_.lower_bound(HalfProbe{upper_half(token)}); }
+  bool is_like(Order::Iterator at, Token token) const { return at != order_.end() && at->token_above == upper_half(token); }
+  Slot find_from(Order::Iterator at, Token token, KeyView key) const;
 
   // An arc as one or two closed token ranges that do not wrap, in clockwise order; an unused one is empty (first > last).
   struct Range {

@@ -200,7 +200,7 @@ class VectorRouter {
 
  private:
   friend class RouterSearch;
-  WriteReport write(std::span<const RecordView> records);
+  WriteReport write(std::vector<RecordView> records);
 
   // Whether shards are to be asked for all that is wanted, not for the part that they should hold by their share of the keys: for
   // some time after that part was too small for more than a few of a search's queries.

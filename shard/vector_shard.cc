@@ -1,9 +1,9 @@
 #include "shard/vector_shard.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <shared_mutex>
-#include <unordered_map>
 
 #include "core/error.h"
 #include "core/reused.h"
@@ -125,20 +125,62 @@ void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode
   compact_beyond(kCompactFraction);
 }
 
+/// The changes of a block by key, of which it has no more than kWriteBlock.
+class VectorShard::ChangeOfKey {
+ public:
+  explicit ChangeOfKey(const std::vector<Change>& changes) : changes_(changes) { places_.fill(kNone); }
+
+  /// Which of the changes is of `key`, or changes.size(): then the next one will be.
+  std::size_t find_or_add(Token token, KeyView key) {
+    std::size_t at = token % places_.size();
+    for (; places_[at] != kNone; at = (at + 1) % places_.size()) {
+      const Change& change = changes_[places_[at]];
+      if (change.token == token && change.record->key == key) return places_[at];
+    }
+    places_[at] = static_cast<std::uint16_t>(changes_.size());
+    return changes_.size();
+  }
+
+ private:
+  static constexpr std::uint16_t kNone = UINT16_MAX;
+
+  const std::vector<Change>& changes_;
+  std::array<std::uint16_t, 4 * kWriteBlock> places_;
+};
+
 // What each key will be when the block is done: a key may come twice, and the newer record counts. Only writes change the table,
 // and they take turns: it is read without its lock.
 std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordView> records, WriteMode mode,
                                                          std::span<WriteOutcome> outcomes) const {
+  const std::size_t count = records.size();
+  std::array<Token, kWriteBlock> tokens;
+  std::array<KeyView, kWriteBlock> keys;
+  std::array<Slot, kWriteBlock> found;
+  for (std::size_t i = 0; i < count; ++i) {
+    keys[i] = records[i].key;
+    tokens[i] = token_of_key(keys[i]);
+  }
+  table_.find(std::span(tokens).first(count), std::span(keys).first(count), found);
   std::vector<Change> changes;
-  changes.reserve(records.size());
-  std::unordered_map<KeyView, std::size_t> change_of;
-  change_of.reserve(records.size());
+  changes.reserve(count);
+  ChangeOfKey change_of(changes);
   std::size_t fresh = 0;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const RecordView& incoming = records[i];
     outcomes[i] = WriteOutcome::kApplied;
-    if (const auto planned = change_of.find(incoming.key); planned != change_of.end()) {
-      const RecordView*& newest = changes[planned->second].record;
+    const Token token = tokens[i];
+    const Slot slot = found[i];
+    const bool known = slot != RecordTable::kNoSlot;
+    if (!known && mode == WriteMode::kOnlyIfHeld) {
+      outcomes[i] = WriteOutcome::kAbsent;
+      continue;
+    }
+    if (known && table_[slot].version >= incoming.version) {
+      outcomes[i] = WriteOutcome::kSuperseded;
+      continue;
+    }
+    if (const std::size_t planned = change_of.find_or_add(token, incoming.key); planned != changes.size()) {
+      const RecordView*& newest = changes[planned].record;
       if (newest->version >= incoming.version) {
         outcomes[i] = WriteOutcome::kSuperseded;
       } else {
@@ -146,18 +188,8 @@ std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordV
       }
       continue;
     }
-    const Token token = token_of_key(incoming.key);
-    const Slot slot = table_.find(token, incoming.key);
-    const bool known = slot != RecordTable::kNoSlot;
-    if (!known && mode == WriteMode::kOnlyIfHeld) {
-      outcomes[i] = WriteOutcome::kAbsent;
-    } else if (known && table_[slot].version >= incoming.version) {
-      outcomes[i] = WriteOutcome::kSuperseded;
-    } else {
-      change_of.emplace(incoming.key, changes.size());
-      changes.push_back({slot, token, &incoming, !known, !index_.has_groups() || primary_arcs_.contains(token)});
-      fresh += known ? 0 : 1;
-    }
+    changes.push_back({slot, token, &incoming, !known, !index_.has_groups() || primary_arcs_.contains(token)});
+    fresh += known ? 0 : 1;
   }
   // Erases come last: they move rows about, and what is staged knows its rows.
   const auto lives = [](const Change& change) { return !change.record->deleted; };
@@ -288,7 +320,11 @@ void VectorShard::lookup(std::span<const KeyView> keys, std::span<HeldRecord> he
                 "room for " + std::to_string(held_records.size()) + " answers about " + std::to_string(keys.size()) + " keys");
   }
   std::shared_lock lock(mutex_);
-  for (std::size_t i = 0; i < keys.size(); ++i) held_records[i] = held(table_.find(token_of_key(keys[i]), keys[i]));
+  std::vector<Token> tokens(keys.size());
+  std::vector<Slot> slots(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) tokens[i] = token_of_key(keys[i]);
+  table_.find(tokens, keys, slots);
+  for (std::size_t i = 0; i < keys.size(); ++i) held_records[i] = held(slots[i]);
 }
 
 bool VectorShard::scan(std::span<const Arc> arcs, ScanPosition& position, std::size_t most, ScanContents contents,

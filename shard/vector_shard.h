@@ -65,6 +65,7 @@ class VectorShard final : public Shard {
     bool fresh;                // the key has no slot yet; `slot` is the one it will get
     bool primary;
   };
+  class ChangeOfKey;
   std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
   GroupedIndex::Staged stage(std::span<const Change> changes, std::span<const VectorId> ids, std::size_t primaries,

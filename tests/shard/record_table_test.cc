@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace annulus {
 namespace {
@@ -70,6 +71,37 @@ TEST(RecordTable, AgreesWithAMapThroughRandomInsertsAndRemoves) {
     ASSERT_EQ(table.size(), oracle.size());
     for (const auto& [at, slot] : oracle) ASSERT_LT(slot, most) << "free slots are reused";
   }
+}
+
+TEST(RecordTable, FindsManyKeysTogetherAsItFindsEach) {
+  std::mt19937_64 random(5);
+  RecordTable table(leading_token);
+  // few tokens of an upper half, some, and more than a leaf of the table holds
+  std::map<Place, Slot> oracle;
+  for (int i = 0; i < 6000; ++i) {
+    const Token above = i % 3 == 0 ? 7 : i % 3 == 1 ? 100 + random() % 500 : random() >> 32;
+    const Place place{above << 32 | (random() >> 32), "k"};
+    if (!oracle.contains(place)) oracle[place] = table.insert(place.first, key_at(place));
+  }
+  std::vector<Token> tokens;
+  std::vector<std::string> names;
+  std::vector<Slot> expected;
+  for (const auto& [place, slot] : oracle) {
+    for (const char* name : {"k", "absent"}) {
+      tokens.push_back(place.first);
+      names.push_back(key_at(place.first, name));
+      expected.push_back(*name == 'k' ? slot : RecordTable::kNoSlot);
+    }
+    tokens.push_back(place.first ^ 1);  // of the same upper half
+    names.push_back(key_at(place.first ^ 1, "k"));
+    const auto other = oracle.find({place.first ^ 1, "k"});
+    expected.push_back(other == oracle.end() ? RecordTable::kNoSlot : other->second);
+  }
+  const std::vector<KeyView> keys(names.begin(), names.end());
+  std::vector<Slot> found(keys.size());
+  table.find(tokens, keys, found);
+  EXPECT_EQ(found, expected);
+  for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(table.find(tokens[i], keys[i]), expected[i]) << i;
 }
 
 class FilledTable : public ::testing::Test {
