@@ -12,8 +12,12 @@ constexpr std::size_t kBatch = 4;
 constexpr std::size_t kLargeBatch = 32;
 // No longer than this: the clock has its part in it.
 constexpr double kTooShortNs = 2000;
-// What no estimate is wrong by: the thread was interrupted.
-constexpr double kMostWrong = 2.8;  // the logarithm of 16
+// What no estimate is wrong by, and no whole search: the thread was interrupted.
+constexpr double kMostWrong = 16;
+constexpr double kMostWrongWhole = 3;
+// Searches as planned must have taken so many times what scans took to be given up, and are tried again after so many.
+constexpr double kWorse = 1.1;
+constexpr std::uint32_t kTriedAgain = 32;
 // What has not been seen is taken to cost so much of what it seems to: so it is tried, where that costs little, and seen.
 constexpr double kHope = 0.8;
 // Observations over which the mean is taken, at most.
@@ -65,12 +69,31 @@ PartFactors FilterCosts::factors(double selectivity, std::size_t queries) const 
 
 void FilterCosts::learn(FilterPart part, double selectivity, std::size_t queries, double estimated_ns, double took_ns) noexcept {
   if (took_ns < kTooShortNs || estimated_ns <= 0 || !learning().load(std::memory_order_relaxed)) return;
-  Learnt& learnt = kinds_[kind_of(queries)][static_cast<std::size_t>(part)][decade(selectivity)];
-  const double found = std::clamp(std::log(took_ns / estimated_ns), -kMostWrong, kMostWrong);
+  learn(kinds_[kind_of(queries)][static_cast<std::size_t>(part)][decade(selectivity)], took_ns / estimated_ns, kMostWrong);
+}
+
+void FilterCosts::learn(Learnt& learnt, double factor, double most) noexcept {
+  const double found = std::log(std::clamp(factor, 1 / most, most));
   const std::uint32_t seen = std::min(learnt.seen.load(std::memory_order_relaxed) + 1, kMemory);
   const float known = learnt.logarithm.load(std::memory_order_relaxed);
   learnt.logarithm.store(known + (static_cast<float>(found) - known) / static_cast<float>(seen), std::memory_order_relaxed);
   learnt.seen.store(seen, std::memory_order_relaxed);
+}
+
+bool FilterCosts::plan_pays(double selectivity) noexcept {
+  const std::size_t at = decade(selectivity);
+  if (planned_[at].seen.load(std::memory_order_relaxed) == 0 || !learning().load(std::memory_order_relaxed)) return true;
+  const double planned = planned_[at].logarithm.load(std::memory_order_relaxed);
+  const double scanned = scanned_[at].logarithm.load(std::memory_order_relaxed);
+  if (planned <= scanned + std::log(kWorse)) return true;
+  if (kept_from_plan_[at].fetch_add(1, std::memory_order_relaxed) + 1 < kTriedAgain) return false;
+  kept_from_plan_[at].store(0, std::memory_order_relaxed);
+  return true;
+}
+
+void FilterCosts::learn_whole(bool scanned, double selectivity, double scan_ns, double took_ns) noexcept {
+  if (took_ns < kTooShortNs || scan_ns <= 0 || !learning().load(std::memory_order_relaxed)) return;
+  learn((scanned ? scanned_ : planned_)[decade(selectivity)], took_ns / scan_ns, kMostWrongWhole);
 }
 
 }  // namespace annulus

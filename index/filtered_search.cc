@@ -51,22 +51,57 @@ IndexFacts facts_of(const SearchedIndex& index) {
           .one_by_one = index.store.candidates_are_exact()};
 }
 
+using Clock = std::chrono::steady_clock;
+
+double nanoseconds_since(Clock::time_point began) { return std::chrono::duration<double, std::nano>(Clock::now() - began).count(); }
+
+/// A search that must go one way teaches nothing: what it costs is known to who wants it so.
+bool teaches(const RowSearch& search) noexcept {
+  return search.filter != nullptr && search.batch.params().filter_method == FilterMethod::kByCost;
+}
+
+/// Nothing is asked of the index.
+bool only_scans(const FilterPlan& plan) noexcept { return plan.scan && !plan.chooses; }
+
 FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSample& sample) {
   const std::optional<std::size_t> listed = search.filter->listed();
   const FilterMethod method = search.batch.params().filter_method;
   if (listed && *listed <= kShortList && method != FilterMethod::kIndex) return {.scan = true, .by_list = true};
   const FilterFacts filter = sample_filter(*search.filter, index.rows, sample);
-  return plan_filter(filter, facts_of(index), facts_of(index, search), method,
-                     index.costs.factors(filter.selectivity, search.batch.size()));
+  FilterPlan plan = plan_filter(filter, facts_of(index), facts_of(index, search), method,
+                                index.costs.factors(filter.selectivity, search.batch.size()));
+  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) && !index.costs.plan_pays(filter.selectivity)) {
+    plan.scan = true;
+    plan.chooses = false;
+  }
+  return plan;
 }
 
-/// Takes the time of one part of a search, for the index to learn from. A search that must go one way teaches nothing: what it
-/// costs is known to who wants it so.
+/// Takes the time of a whole search of one query, but for what its plan took.
+class WholeTimer {
+ public:
+  WholeTimer(const SearchedIndex& index, const RowSearch& search, const FilterPlan& plan) noexcept
+      : index_(index), plan_(plan), teaches_(teaches(search) && search.batch.size() == 1) {
+    if (teaches_) began_ = Clock::now();
+  }
+  ~WholeTimer() {
+    if (teaches_) index_.costs.learn_whole(only_scans(plan_), plan_.filter.selectivity, plan_.scan_ns, nanoseconds_since(began_));
+  }
+  WholeTimer(const WholeTimer&) = delete;
+  WholeTimer& operator=(const WholeTimer&) = delete;
+
+ private:
+  const SearchedIndex& index_;
+  const FilterPlan& plan_;
+  const bool teaches_;
+  Clock::time_point began_ = {};
+};
+
+/// Takes the time of one part of a search, for the index to learn from.
 class PartTimer {
  public:
   PartTimer(const SearchedIndex& index, const RowSearch& search, const FilterPlan& plan) noexcept
-      : index_(index), search_(search), plan_(plan),
-        teaches_(search.filter != nullptr && search.batch.params().filter_method == FilterMethod::kByCost) {}
+      : index_(index), search_(search), plan_(plan), teaches_(teaches(search)) {}
 
   void begin() noexcept {
     if (teaches_) began_ = Clock::now();
@@ -74,13 +109,10 @@ class PartTimer {
   /// `estimated_ns` is the plan's, with `factor`.
   void end(FilterPart part, double estimated_ns, double factor) noexcept {
     if (!teaches_) return;
-    const double took_ns = std::chrono::duration<double, std::nano>(Clock::now() - began_).count();
-    index_.costs.learn(part, plan_.filter.selectivity, search_.batch.size(), estimated_ns / factor, took_ns);
+    index_.costs.learn(part, plan_.filter.selectivity, search_.batch.size(), estimated_ns / factor, nanoseconds_since(began_));
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   const SearchedIndex& index_;
   const RowSearch& search_;
   const FilterPlan& plan_;
@@ -185,10 +217,11 @@ void search_rows(const SearchedIndex& index, const RowSearch& search, Candidate*
   const bool filtered = search.filter != nullptr && index.rows.live() != 0;
   const Reused<FilterMemory> memory;
   const FilterPlan plan = filtered ? plan_of(index, search, memory->sample) : FilterPlan{};
+  const WholeTimer whole(index, search, plan);
   PartTimer timer(index, search, plan);
   std::vector<std::uint32_t>& unanswered = memory->unanswered;
   unanswered.clear();
-  if (plan.scan && !plan.chooses) {
+  if (only_scans(plan)) {
     unanswered.resize(search.batch.size());
     std::iota(unanswered.begin(), unanswered.end(), std::uint32_t{0});
   } else {

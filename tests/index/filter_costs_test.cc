@@ -46,6 +46,29 @@ TEST(FilterCosts, OfWhatWasNotSeenAreTakenToBeALittleLessThanOfWhatWas) {
   EXPECT_NEAR(costs.factors(0.13, 3).visit, 4, 1e-5) << "much the same search";
 }
 
+TEST(FilterCosts, GiveUpPlansThatTakeLongerThanScansAndTryThemAgain) {
+  FilterCosts costs;
+  EXPECT_TRUE(costs.plan_pays(0.01)) << "nothing was seen";
+  for (int i = 0; i < 20; ++i) {
+    costs.learn_whole(false, 0.01, kLongNs, 2 * kLongNs);
+    costs.learn_whole(true, 0.01, kLongNs, 1.2 * kLongNs);  // the estimate is wrong for both
+  }
+  int tried = 0;
+  for (int i = 0; i < 320; ++i) tried += costs.plan_pays(0.01) ? 1 : 0;
+  EXPECT_EQ(tried, 10);
+  EXPECT_TRUE(costs.plan_pays(0.5)) << "other filters are other cases";
+  for (int i = 0; i < 20; ++i) costs.learn_whole(false, 0.01, kLongNs, 1.25 * kLongNs);
+  EXPECT_TRUE(costs.plan_pays(0.01)) << "as long as a scan";
+  for (int i = 0; i < 20; ++i) costs.learn_whole(false, 0.01, kLongNs, kLongNs);
+  costs.learn_whole(false, 0.01, kLongNs, 1000 * kLongNs);
+  EXPECT_TRUE(costs.plan_pays(0.01) && costs.plan_pays(0.01)) << "one interruption is no rule";
+  for (int i = 0; i < 20; ++i) costs.learn_whole(false, 0.01, kLongNs, 2 * kLongNs);
+  FilterCosts::set_learning(false);
+  EXPECT_TRUE(costs.plan_pays(0.01) && costs.plan_pays(0.01));
+  FilterCosts::set_learning(true);
+  EXPECT_FALSE(costs.plan_pays(0.01));
+}
+
 TEST(FilterCosts, AreNotLearntFromWhatTheClockCannotTell) {
   FilterCosts costs;
   costs.learn(FilterPart::kAsk, 0.1, 1, 10, 100);
