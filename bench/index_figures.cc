@@ -171,6 +171,16 @@ std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, s
   }
   const double slower = median_of(p99_ratios);
   const double kept = median_of(rate_ratios);
+  Json rate{{"figure", "beside_upserts"},
+            {"engine", cluster.name()},
+            {"threads", 2},
+            {"upserts_per_second", median_of(beside)},
+            {"baseline", {{"engine", cluster.name() + ", nobody searching"}, {"upserts_per_second", median_of(alone)}}},
+            {"ratio", kept}};
+  if (cluster.name().find("HNSW") != std::string::npos) {  // the target is for graphs
+    rate["target"] = 0.6;
+    rate["met"] = kept >= 0.6;
+  }
   return {Json{{"figure", "beside_upserts"},
                {"engine", cluster.name()},
                {"threads", 2},
@@ -179,14 +189,7 @@ std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, s
                {"time_ratio", slower},
                {"target_at_most", 2},
                {"met", slower <= 2}},
-          Json{{"figure", "beside_upserts"},
-               {"engine", cluster.name()},
-               {"threads", 2},
-               {"upserts_per_second", median_of(beside)},
-               {"baseline", {{"engine", cluster.name() + ", nobody searching"}, {"upserts_per_second", median_of(alone)}}},
-               {"ratio", kept},
-               {"target", 0.6},
-               {"met", kept >= 0.6}}};
+          rate};
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -59,8 +60,21 @@ std::string ratio_text(const Json& row) {
 
 std::string target_text(const Json& row) {
   if (row.contains("target")) return fmt::format(">= {}", row["target"].get<double>());
+  if (row.contains("counted_over_growth")) return fmt::format("<= {}; .95-1.05", row["target_at_most"].get<double>());
+  if (!row.contains("target_at_most") && !row.contains("target_rows_per_second")) return "";
   if (row.contains("target_rows_per_second")) return fmt::format(">= {:.0f}M", row["target_rows_per_second"].get<double>() * 1e-6);
   return fmt::format("<= {}", row["target_at_most"].get<double>());
+}
+
+/// "20000x64"
+void parse_size(const std::string& text, std::size_t& rows, std::size_t& dimension) {
+  const char* end = text.data() + text.size();
+  const auto [cross, error] = std::from_chars(text.data(), end, rows);
+  if (error == std::errc() && cross != end && *cross == 'x' && rows != 0) {
+    const auto [behind, second_error] = std::from_chars(cross + 1, end, dimension);
+    if (second_error == std::errc() && behind == end && dimension != 0) return;
+  }
+  throw CLI::ValidationError("--synthetic", "expected ROWSxDIMENSION, as in 1000000x128, not \"" + text + "\"");
 }
 
 void run(const std::shared_ptr<Flags>& flags) {
@@ -75,15 +89,7 @@ void run(const std::shared_ptr<Flags>& flags) {
     options.repetitions = 1;
     options.seconds = 0.1;
   }
-  if (!flags->synthetic.empty()) {
-    const std::size_t cross = flags->synthetic.find('x');
-    try {
-      options.synthetic_rows = std::stoul(flags->synthetic.substr(0, cross));
-      options.synthetic_dimension = std::stoul(flags->synthetic.substr(cross + 1));
-    } catch (const std::exception&) {
-      throw CLI::ValidationError("--synthetic", "expected ROWSxDIMENSION, as in 1000000x128");
-    }
-  }
+  if (!flags->synthetic.empty()) parse_size(flags->synthetic, options.synthetic_rows, options.synthetic_dimension);
   const bool on_terminal = ::isatty(STDERR_FILENO) != 0;
   options.progress = [on_terminal](const std::string& what) {
     if (on_terminal) std::fprintf(stderr, "\r\033[Kbench index: %s", what.c_str());
@@ -114,7 +120,7 @@ void run(const std::shared_ptr<Flags>& flags) {
     const Json baseline = row.value("baseline", Json::object());
     table.add_row({row["figure"].get<std::string>(), row["engine"].get<std::string>(), params_text(row), recall(row),
                    figure_text(row), figure_text(baseline), recall(baseline), ratio_text(row), target_text(row),
-                   row["met"].get<bool>() ? "yes" : "no"});
+                   !row.contains("met") ? "" : row["met"].get<bool>() ? "yes" : "no"});
   }
   print(table.to_string());
   print(fmt::format("\n  {}, {} x {}, {} queries; {}, {}, FAISS {}\n", result.data["name"].get<std::string>(),
@@ -134,9 +140,14 @@ void add_bench_index(CLI::App& bench) {
   queries->needs(base);
   index.add_option("--metric", flags->metric, "Of the files: l2, ip or cosine")
       ->check(CLI::IsMember({"l2", "ip", "cosine"}))
+      ->needs(base)
       ->capture_default_str();
-  index.add_option("--synthetic", flags->synthetic, "ROWSxDIMENSION clustered points, as in 1000000x128")->excludes(base);
-  index.add_option("--rows", flags->options.rows, "At most so many rows of the file; 0: all")->capture_default_str();
+  index
+      .add_option("--synthetic", flags->synthetic,
+                  fmt::format("ROWSxDIMENSION clustered points, as in 1000000x128, by L2; without files {}x{}",
+                              flags->options.synthetic_rows, flags->options.synthetic_dimension))
+      ->excludes(base);
+  index.add_option("--rows", flags->options.rows, "At most so many rows of the file; 0: all")->needs(base)->capture_default_str();
   index.add_option("--query-count", flags->options.query_count, "At most so many queries")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
@@ -148,7 +159,9 @@ void add_bench_index(CLI::App& bench) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   index.add_option("--cache", flags->cache, "Folder where FAISS's indexes and the exact answers are kept from run to run");
-  index.add_option("--only", flags->options.only, "Figures to measure; without it, all")->delimiter(',');
+  index.add_option("--only", flags->options.only, "Figures to measure; without it, all")
+      ->delimiter(',')
+      ->check(CLI::IsMember(bench::index_bench_figures()));
   index.add_flag("--quick", flags->quick, "One short round of everything: to see that it runs, not to measure");
   index.add_flag("--json", flags->json, "Print one JSON document");
   index.callback([flags] { run(flags); });

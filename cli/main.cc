@@ -11,6 +11,7 @@
 #include "cli/index_bench_command.h"
 #include "cli/demo_command.h"
 #include "cli/ring_commands.h"
+#include "index/distance.h"
 
 namespace {
 
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
   annulus::cli::add_bench_index(bench);
 
   try {
+    annulus::check_simd_limit();
     return run(app, argc, argv);
   } catch (const std::bad_alloc&) {
     std::cerr << "annulus: out of memory; give it less to hold, or a larger machine\n";

@@ -34,11 +34,15 @@ bool all_zero(const float* x, std::size_t d) noexcept {
   return true;
 }
 
+std::string_view simd_limit() noexcept {
+  const char* variable = std::getenv("ANNULUS_SIMD");
+  return variable == nullptr ? "" : variable;
+}
+
 /// Obeys ANNULUS_SIMD, before any kernel is chosen. Highway numbers better sets with lower bits.
 bool limit_instructions() noexcept {
 #if HWY_ARCH_X86
-  const char* variable = std::getenv("ANNULUS_SIMD");
-  const std::string_view most = variable == nullptr ? "" : variable;
+  const std::string_view most = simd_limit();
   if (most == "avx512") hwy::DisableTargets(HWY_AVX3 - 1);
   if (most == "avx2") hwy::DisableTargets(HWY_AVX2 - 1);
   if (most == "sse4") hwy::DisableTargets(HWY_SSE4 - 1);
@@ -50,6 +54,15 @@ bool limit_instructions() noexcept {
 [[maybe_unused]] const bool limited = limit_instructions();
 
 }  // namespace
+
+void check_simd_limit() {
+  const std::string_view most = simd_limit();
+  for (const char* known : {"", "baseline", "sse4", "avx2", "avx512"}) {
+    if (most == known) return;
+  }
+  throw Error(ErrorCode::kInvalidArgument, "ANNULUS_SIMD=" + std::string(most) +
+                                               " is no set that kernels can be held to; there are baseline, sse4, avx2 and avx512");
+}
 
 float l2_squared(const float* x, const float* y, std::size_t d) noexcept { return kernels::pair(Sum::kSquaredDifference, x, y, d); }
 

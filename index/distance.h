@@ -43,8 +43,11 @@ bool normalise(float* x, std::size_t d) noexcept;
 
 /// The instruction set in use, e.g. "AVX3", "AVX2", "SSE4". The environment variable ANNULUS_SIMD, read once when the program
 /// starts, holds all kernels, of integers too, to the given set or a lower one: "baseline", "sse4", "avx2", "avx512" (without VNNI)
-/// on x86; another value, and elsewhere any, counts for nothing.
+/// on x86; another value, and elsewhere any, counts for nothing: see check_simd_limit.
 const char* simd_target() noexcept;
+
+/// Throws Error(kInvalidArgument) if ANNULUS_SIMD names no instruction set that kernels can be held to.
+void check_simd_limit();
 
 /// Throws Error(kInvalidArgument) unless `vectors` is n x d, finite, and, under kCosine, without a zero vector.
 /// `what` names the argument in the message ("the queries").

@@ -12,7 +12,8 @@ namespace annulus {
 enum class Metric : std::uint8_t {
   kL2 = 0,            ///< squared Euclidean distance
   kInnerProduct = 1,  ///< negative inner product
-  kCosine = 2,        ///< negative inner product of vectors that the caller has normalised; zero vectors are refused
+  /// Negative inner product of vectors of norm 1: VectorRouter makes them so, VectorIndex is given them so. Zero vectors are refused.
+  kCosine = 2,
 };
 
 /// "l2", "ip", "cosine".

@@ -130,7 +130,8 @@ void require_taken(const WriteReport& report, KeyView key, KeyKind kind) {
     who += (who.empty() ? "" : "; ") + (part.error ? part.error->message : "shard '" + part.shard + "' did not answer");
   }
   throw Error(ErrorCode::kUnavailable, "no owner of key '" + display_key(key, kind) + "' took the write" +
-                                           (who.empty() ? ": no shard is attached" : ": " + who) + "; bring a shard up and try again");
+                                           (who.empty() ? ": no shard is attached to this router; call attach_node"
+                                                        : ": " + who + "; bring a shard up and try again"));
 }
 
 }  // namespace

@@ -67,7 +67,8 @@ class SearchResult {
  public:
   std::size_t queries() const noexcept { return counts_.size(); }
   /// The nearest keys of query i, nearest first, equal distances ordered by key; fewer than k if fewer were found.
-  std::span<const Neighbor> operator[](std::size_t i) const& { return std::span(neighbors_).subspan(i * k_, counts_.at(i)); }
+  /// Throws Error(kInvalidArgument) unless i < queries().
+  std::span<const Neighbor> operator[](std::size_t i) const& { return std::span(neighbors_).subspan(i * k_, count(i)); }
   /// Not of a temporary: `for (auto& n : router.search(q, k)[0])` would read what is gone.
   std::span<const Neighbor> operator[](std::size_t i) const&& = delete;
 
@@ -78,6 +79,11 @@ class SearchResult {
 
  private:
   friend class RouterSearch;
+  std::size_t count(std::size_t i) const {
+    if (i < counts_.size()) return counts_[i];
+    throw Error(ErrorCode::kInvalidArgument, "the answer to query " + std::to_string(i) + " of " + std::to_string(counts_.size()));
+  }
+
   std::size_t k_ = 0;
   std::vector<Neighbor> neighbors_;  // queries x k
   std::vector<std::size_t> counts_;
