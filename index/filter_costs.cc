@@ -80,20 +80,21 @@ void FilterCosts::learn(Learnt& learnt, double factor, double most) noexcept {
   learnt.seen.store(seen, std::memory_order_relaxed);
 }
 
-bool FilterCosts::plan_pays(double selectivity) noexcept {
-  const std::size_t at = decade(selectivity);
-  if (planned_[at].seen.load(std::memory_order_relaxed) == 0 || !learning().load(std::memory_order_relaxed)) return true;
-  const double planned = planned_[at].logarithm.load(std::memory_order_relaxed);
-  const double scanned = scanned_[at].logarithm.load(std::memory_order_relaxed);
+bool FilterCosts::plan_pays(double selectivity, bool listed) noexcept {
+  Ways& ways = this->ways(selectivity, listed);
+  if (ways.planned.seen.load(std::memory_order_relaxed) == 0 || !learning().load(std::memory_order_relaxed)) return true;
+  const double planned = ways.planned.logarithm.load(std::memory_order_relaxed);
+  const double scanned = ways.scanned.logarithm.load(std::memory_order_relaxed);
   if (planned <= scanned + std::log(kWorse)) return true;
-  if (kept_from_plan_[at].fetch_add(1, std::memory_order_relaxed) + 1 < kTriedAgain) return false;
-  kept_from_plan_[at].store(0, std::memory_order_relaxed);
+  if (ways.kept_from_plan.fetch_add(1, std::memory_order_relaxed) + 1 < kTriedAgain) return false;
+  ways.kept_from_plan.store(0, std::memory_order_relaxed);
   return true;
 }
 
-void FilterCosts::learn_whole(bool scanned, double selectivity, double scan_ns, double took_ns) noexcept {
+void FilterCosts::learn_whole(bool scanned, double selectivity, bool listed, double scan_ns, double took_ns) noexcept {
   if (took_ns < kTooShortNs || scan_ns <= 0 || !learning().load(std::memory_order_relaxed)) return;
-  learn((scanned ? scanned_ : planned_)[decade(selectivity)], took_ns / scan_ns, kMostWrongWhole);
+  Ways& ways = this->ways(selectivity, listed);
+  learn(scanned ? ways.scanned : ways.planned, took_ns / scan_ns, kMostWrongWhole);
 }
 
 }  // namespace annulus

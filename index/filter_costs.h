@@ -39,11 +39,12 @@ class FilterCosts {
 
   /// Whether a search of one query should go as it is planned, which is not to scan: false where such searches took longer of late
   /// than scans did, be it that they gave up or that the estimates are wrong in another way. Now and then true all the same.
-  bool plan_pays(double selectivity) noexcept;
+  /// `listed`: the filter has a list, with which scans are another matter.
+  bool plan_pays(double selectivity, bool listed) noexcept;
 
   /// A whole search of one query took `took_ns`, where a scan of all accepted rows should take `scan_ns`; it was no more than that
   /// scan, or went as planned.
-  void learn_whole(bool scanned, double selectivity, double scan_ns, double took_ns) noexcept;
+  void learn_whole(bool scanned, double selectivity, bool listed, double scan_ns, double took_ns) noexcept;
 
   /// Whether indexes learn, from now on. Off for tests that count what searches do, and want no clock to have a say.
   static void set_learning(bool on) noexcept { learning().store(on, std::memory_order_relaxed); }
@@ -73,9 +74,15 @@ class FilterCosts {
   static std::size_t decade(double selectivity) noexcept;
 
   std::array<Kind, 3> kinds_;
-  std::array<Learnt, kDecades> planned_;  ///< whole searches, over scans by estimate
-  std::array<Learnt, kDecades> scanned_;
-  std::array<std::atomic<std::uint32_t>, kDecades> kept_from_plan_ = {};  ///< searches, since one went as planned
+  /// Whole searches, over scans by estimate.
+  struct Ways {
+    Learnt planned;
+    Learnt scanned;
+    std::atomic<std::uint32_t> kept_from_plan{0};  ///< searches, since one went as planned
+  };
+  Ways& ways(double selectivity, bool listed) noexcept { return ways_[listed ? 1 : 0][decade(selectivity)]; }
+
+  std::array<std::array<Ways, kDecades>, 2> ways_;
 };
 
 }  // namespace annulus

@@ -70,7 +70,7 @@ FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSa
   const FilterFacts filter = sample_filter(*search.filter, index.rows, sample);
   FilterPlan plan = plan_filter(filter, facts_of(index), facts_of(index, search), method,
                                 index.costs.factors(filter.selectivity, search.batch.size()));
-  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) && !index.costs.plan_pays(filter.selectivity)) {
+  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) && !index.costs.plan_pays(filter.selectivity, listed.has_value())) {
     plan.scan = true;
     plan.chooses = false;
   }
@@ -85,7 +85,9 @@ class WholeTimer {
     if (teaches_) began_ = Clock::now();
   }
   ~WholeTimer() {
-    if (teaches_) index_.costs.learn_whole(only_scans(plan_), plan_.filter.selectivity, plan_.scan_ns, nanoseconds_since(began_));
+    if (!teaches_) return;
+    index_.costs.learn_whole(only_scans(plan_), plan_.filter.selectivity, plan_.filter.listed.has_value(), plan_.scan_ns,
+                             nanoseconds_since(began_));
   }
   WholeTimer(const WholeTimer&) = delete;
   WholeTimer& operator=(const WholeTimer&) = delete;
