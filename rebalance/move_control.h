@@ -14,7 +14,7 @@ namespace annulus {
 
 /// What a move has done so far.
 struct MoveProgress {
-  std::string_view stage;            ///< "copying", "verifying", "dropping"
+  std::string_view stage;            ///< "counting", "copying" (each chunk is verified when it is copied), "dropping"
   std::uint64_t done = 0;            ///< (key, target) pairs dealt with in this stage
   std::uint64_t total = 0;           ///< pairs expected in this stage, counted when it began; live writes may change it
   std::uint64_t bytes = 0;           ///< sent in all

@@ -43,8 +43,8 @@ class TrainingBesideResize : public ::testing::TestWithParam<const char*> {
   Matrix rows_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Stages, TrainingBesideResize, ::testing::Values("copying", "verifying", "dropping"),
-                         ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Stages, TrainingBesideResize, ::testing::Values("counting", "copying", "dropping"),
+                         [](const auto& stage) { return std::string(stage.param); });
 
 TEST_P(TrainingBesideResize, LosesNothingAndConvertsEveryShard) {
   const std::string_view stage = GetParam();
