@@ -125,29 +125,6 @@ void VectorShard::upsert_if_newer(std::span<const RecordView> records, WriteMode
   compact_beyond(kCompactFraction);
 }
 
-/// The changes of a block by key, of which it has no more than kWriteBlock.
-class VectorShard::ChangeOfKey {
- public:
-  explicit ChangeOfKey(const std::vector<Change>& changes) : changes_(changes) { places_.fill(kNone); }
-
-  /// Which of the changes is of `key`, or changes.size(): then the next one will be.
-  std::size_t find_or_add(Token token, KeyView key) {
-    std::size_t at = token % places_.size();
-    for (; places_[at] != kNone; at = (at + 1) % places_.size()) {
-      const Change& change = changes_[places_[at]];
-      if (change.token == token && change.record->key == key) return places_[at];
-    }
-    places_[at] = static_cast<std::uint16_t>(changes_.size());
-    return changes_.size();
-  }
-
- private:
-  static constexpr std::uint16_t kNone = UINT16_MAX;
-
-  const std::vector<Change>& changes_;
-  std::array<std::uint16_t, 4 * kWriteBlock> places_;
-};
-
 // What each key will be when the block is done: a key may come twice, and the newer record counts. Only writes change the table,
 // and they take turns: it is read without its lock.
 std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordView> records, WriteMode mode,
@@ -163,7 +140,7 @@ std::vector<VectorShard::Change> VectorShard::plan_block(std::span<const RecordV
   table_.find(std::span(tokens).first(count), std::span(keys).first(count), found);
   std::vector<Change> changes;
   changes.reserve(count);
-  ChangeOfKey change_of(changes);
+  ChangeOfKey<kWriteBlock> change_of(changes);
   std::size_t fresh = 0;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const RecordView& incoming = records[i];

@@ -10,6 +10,7 @@
 #include "core/fair_shared_mutex.h"
 #include "core/fifo_mutex.h"
 #include "index/vector_index.h"
+#include "shard/block_changes.h"
 #include "shard/grouped_index.h"
 #include "shard/record_table.h"
 #include "shard/shard.h"
@@ -57,15 +58,7 @@ class VectorShard final : public Shard {
  private:
   void validate(std::span<const RecordView> records) const;
   void validate_code(const RecordView& record) const;
-  /// What becomes of one key in a block of writes.
-  struct Change {
-    Slot slot;
-    Token token;
-    const RecordView* record;  // the newest of the block
-    bool fresh;                // the key has no slot yet; `slot` is the one it will get
-    bool primary;
-  };
-  class ChangeOfKey;
+  using Change = BlockChange;
   std::vector<Change> plan_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes) const;
   void apply_block(std::span<const RecordView> records, WriteMode mode, std::span<WriteOutcome> outcomes);
   GroupedIndex::Staged stage(std::span<const Change> changes, std::span<const VectorId> ids, std::size_t primaries,

@@ -12,15 +12,12 @@
 
 #include "artifact/artifact_host.h"
 #include "core/error.h"
+#include "tests/sanitized.h"
 
 namespace annulus::testing {
 
 /// Sweeps stop a story at each of its steps. Under sanitizers, where each takes several times as long, at every third.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr std::uint64_t kSweepStride = 3;
-#else
-inline constexpr std::uint64_t kSweepStride = 1;
-#endif
+inline constexpr std::uint64_t kSweepStride = kSanitized ? 3 : 1;
 
 /// What goes wrong, and when.
 struct HostFault {

@@ -7,6 +7,7 @@
 #include "index/filter_sample.h"
 #include "index/filtered_search.h"
 #include "tests/index/support.h"
+#include "tests/sanitized.h"
 
 namespace annulus::testing {
 namespace {
@@ -69,12 +70,6 @@ const std::vector<NamedFilter>& filters() {
       {"uneven", [](VectorId id, double share) { return drawn(id, (place(id) < 0.5 ? 0.2 : 1.8) * share); }}};
   return all;
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;  // counts are much the same, and take minutes
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr double kShares[] = {0.5, 0.1, 0.01, 0.001};
 
@@ -189,6 +184,7 @@ TEST_P(LargeSearchStructure, TheWayThatItTakesCostsAtMostAFifthMoreThanTheBetter
   };
   for (const SearchParams& params : {params(), SearchParams{.ef = 24, .nprobe = 3}, SearchParams{.ef = 300, .nprobe = 24}}) {
     for (const Eigen::Index together : {1, 8, 40}) {
+      // counts are much the same there, and take minutes
       if (kSanitized && (together != 1 || *params.ef != 96)) continue;
       for (const double share : kShares) {
         for (const NamedFilter& named : filters()) {

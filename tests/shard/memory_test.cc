@@ -12,16 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "tests/sanitized.h"
 #include "tests/shard/test_cluster.h"
 
 namespace annulus::testing {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr std::size_t kKeyBytes = 16;
 

@@ -8,22 +8,11 @@
 #include <set>
 #include <thread>
 
+#include "tests/sanitized.h"
 #include "tests/shard/test_cluster.h"
 
 namespace annulus::testing {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 
 class BusyShard : public ::testing::TestWithParam<const char*> {};
 
