@@ -70,12 +70,10 @@ class FloatDistances final : public RowCursor {
 /// Distances to rows that FAISS has encoded, but for rounding.
 class Sq8Distances final : public RowCursor {
  public:
-  Sq8Distances(const Sq8Scale& scale, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder)
-      : Sq8Distances(scale, storage, decoder, own_) {}
-  /// The same without an allocation, if `memory`, which it borrows, has been used so before.
+  /// With `memory`, which it borrows, without an allocation, if that has been used so before.
   Sq8Distances(const Sq8Scale& scale, const faiss::IndexScalarQuantizer& storage, const faiss::ScalarQuantizer::SQuantizer& decoder,
-               Sq8Query& memory)
-      : scale_(scale), storage_(storage), decoder_(decoder), query_(memory) {}
+               Sq8Query* memory = nullptr)
+      : scale_(scale), storage_(storage), decoder_(decoder), query_(memory == nullptr ? own_ : *memory) {}
 
   void from(const float* query) { scale_.prepare(query, nullptr, query_); }
   void stand_on(Row row) override {
@@ -374,7 +372,7 @@ class HnswStore final : public RowStore, private RowSpace {
       go(to_query);
       return true;
     }
-    Sq8Distances to_query(*scale_, scalar(), *decoder_, scratch.sq8_query);
+    Sq8Distances to_query(*scale_, scalar(), *decoder_, &scratch.sq8_query);
     to_query.from(query);
     go(to_query);
     return false;
