@@ -80,8 +80,8 @@ void FilterCosts::learn(Learnt& learnt, double factor, double most) noexcept {
   learnt.seen.store(seen, std::memory_order_relaxed);
 }
 
-bool FilterCosts::plan_pays(const Case& of) noexcept {
-  Ways& ways = this->ways(of);
+bool FilterCosts::plan_pays(double selectivity, bool listed) noexcept {
+  Ways& ways = this->ways(selectivity, listed);
   if (ways.planned.seen.load(std::memory_order_relaxed) == 0 || !learning().load(std::memory_order_relaxed)) return true;
   const double planned = ways.planned.logarithm.load(std::memory_order_relaxed);
   const double scanned = ways.scanned.logarithm.load(std::memory_order_relaxed);
@@ -91,9 +91,9 @@ bool FilterCosts::plan_pays(const Case& of) noexcept {
   return true;
 }
 
-void FilterCosts::learn_whole(bool scanned, const Case& of, double scan_ns, double took_ns) noexcept {
+void FilterCosts::learn_whole(bool scanned, double selectivity, bool listed, double scan_ns, double took_ns) noexcept {
   if (took_ns < kTooShortNs || scan_ns <= 0 || !learning().load(std::memory_order_relaxed)) return;
-  Ways& ways = this->ways(of);
+  Ways& ways = this->ways(selectivity, listed);
   learn(scanned ? ways.scanned : ways.planned, took_ns / scan_ns, kMostWrongWhole);
 }
 

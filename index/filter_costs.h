@@ -37,20 +37,14 @@ class FilterCosts {
  public:
   PartFactors factors(double selectivity, std::size_t queries) const noexcept;
 
-  /// Searches that are much alike. `listed`: the filter has a list, with which scans are another matter.
-  struct Case {
-    double selectivity;
-    std::size_t queries;
-    bool listed;
-  };
+  /// Whether a search of one query should go as it is planned, which is not to scan: false where such searches took longer of late
+  /// than scans did, be it that they gave up or that the estimates are wrong in another way. Now and then true all the same.
+  /// `listed`: the filter has a list, with which scans are another matter.
+  bool plan_pays(double selectivity, bool listed) noexcept;
 
-  /// Whether a search should go as it is planned, which is not to scan: false where such searches took longer of late than scans
-  /// did, be it that they gave up or that the estimates are wrong in another way. Now and then true all the same.
-  bool plan_pays(const Case& of) noexcept;
-
-  /// A whole search took `took_ns`, where a scan of all accepted rows should take `scan_ns`; it was no more than that scan, or went
-  /// as planned.
-  void learn_whole(bool scanned, const Case& of, double scan_ns, double took_ns) noexcept;
+  /// A whole search of one query took `took_ns`, where a scan of all accepted rows should take `scan_ns`; it was no more than that
+  /// scan, or went as planned.
+  void learn_whole(bool scanned, double selectivity, bool listed, double scan_ns, double took_ns) noexcept;
 
   /// Whether indexes learn, from now on. Off for tests that count what searches do, and want no clock to have a say.
   static void set_learning(bool on) noexcept { learning().store(on, std::memory_order_relaxed); }
@@ -86,9 +80,9 @@ class FilterCosts {
     Learnt scanned;
     std::atomic<std::uint32_t> kept_from_plan{0};  ///< searches, since one went as planned
   };
-  Ways& ways(const Case& of) noexcept { return ways_[kind_of(of.queries)][of.listed ? 1 : 0][decade(of.selectivity)]; }
+  Ways& ways(double selectivity, bool listed) noexcept { return ways_[listed ? 1 : 0][decade(selectivity)]; }
 
-  std::array<std::array<std::array<Ways, kDecades>, 2>, 3> ways_;
+  std::array<std::array<Ways, kDecades>, 2> ways_;
 };
 
 }  // namespace annulus

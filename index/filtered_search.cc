@@ -63,10 +63,6 @@ bool teaches(const RowSearch& search) noexcept {
 /// Nothing is asked of the index.
 bool only_scans(const FilterPlan& plan) noexcept { return plan.scan && !plan.chooses; }
 
-FilterCosts::Case case_of(const RowSearch& search, const FilterPlan& plan) noexcept {
-  return {plan.filter.selectivity, search.batch.size(), plan.filter.listed.has_value()};
-}
-
 FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSample& sample) {
   const std::optional<std::size_t> listed = search.filter->listed();
   const FilterMethod method = search.batch.params().filter_method;
@@ -74,30 +70,30 @@ FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSa
   const FilterFacts filter = sample_filter(*search.filter, index.rows, sample);
   FilterPlan plan = plan_filter(filter, facts_of(index), facts_of(index, search), method,
                                 index.costs.factors(filter.selectivity, search.batch.size()));
-  if (teaches(search) && !only_scans(plan) && !index.costs.plan_pays(case_of(search, plan))) {
+  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) && !index.costs.plan_pays(filter.selectivity, listed.has_value())) {
     plan.scan = true;
     plan.chooses = false;
   }
   return plan;
 }
 
-/// Takes the time of a whole search, but for what its plan took.
+/// Takes the time of a whole search of one query, but for what its plan took.
 class WholeTimer {
  public:
   WholeTimer(const SearchedIndex& index, const RowSearch& search, const FilterPlan& plan) noexcept
-      : index_(index), search_(search), plan_(plan), teaches_(teaches(search)) {
+      : index_(index), plan_(plan), teaches_(teaches(search) && search.batch.size() == 1) {
     if (teaches_) began_ = Clock::now();
   }
   ~WholeTimer() {
     if (!teaches_) return;
-    index_.costs.learn_whole(only_scans(plan_), case_of(search_, plan_), plan_.scan_ns, nanoseconds_since(began_));
+    index_.costs.learn_whole(only_scans(plan_), plan_.filter.selectivity, plan_.filter.listed.has_value(), plan_.scan_ns,
+                             nanoseconds_since(began_));
   }
   WholeTimer(const WholeTimer&) = delete;
   WholeTimer& operator=(const WholeTimer&) = delete;
 
  private:
   const SearchedIndex& index_;
-  const RowSearch& search_;
   const FilterPlan& plan_;
   const bool teaches_;
   Clock::time_point began_ = {};

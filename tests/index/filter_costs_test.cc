@@ -48,27 +48,26 @@ TEST(FilterCosts, OfWhatWasNotSeenAreTakenToBeALittleLessThanOfWhatWas) {
 
 TEST(FilterCosts, GiveUpPlansThatTakeLongerThanScansAndTryThemAgain) {
   FilterCosts costs;
-  EXPECT_TRUE(costs.plan_pays({0.01, 1, false})) << "nothing was seen";
+  EXPECT_TRUE(costs.plan_pays(0.01, false)) << "nothing was seen";
   for (int i = 0; i < 20; ++i) {
-    costs.learn_whole(false, {0.01, 1, false}, kLongNs, 2 * kLongNs);
-    costs.learn_whole(true, {0.01, 1, false}, kLongNs, 1.2 * kLongNs);  // the estimate is wrong for both
+    costs.learn_whole(false, 0.01, false, kLongNs, 2 * kLongNs);
+    costs.learn_whole(true, 0.01, false, kLongNs, 1.2 * kLongNs);  // the estimate is wrong for both
   }
   int tried = 0;
-  for (int i = 0; i < 320; ++i) tried += costs.plan_pays({0.01, 1, false}) ? 1 : 0;
+  for (int i = 0; i < 320; ++i) tried += costs.plan_pays(0.01, false) ? 1 : 0;
   EXPECT_EQ(tried, 10);
-  EXPECT_TRUE(costs.plan_pays({0.5, 1, false})) << "other filters are other cases";
-  EXPECT_TRUE(costs.plan_pays({0.01, 1, true})) << "so are those with a list";
-  EXPECT_TRUE(costs.plan_pays({0.01, 200, false})) << "and batches";
-  for (int i = 0; i < 20; ++i) costs.learn_whole(false, {0.01, 1, false}, kLongNs, 1.25 * kLongNs);
-  EXPECT_TRUE(costs.plan_pays({0.01, 1, false})) << "as long as a scan";
-  for (int i = 0; i < 20; ++i) costs.learn_whole(false, {0.01, 1, false}, kLongNs, kLongNs);
-  costs.learn_whole(false, {0.01, 1, false}, kLongNs, 1000 * kLongNs);
-  EXPECT_TRUE(costs.plan_pays({0.01, 1, false}) && costs.plan_pays({0.01, 1, false})) << "one interruption is no rule";
-  for (int i = 0; i < 20; ++i) costs.learn_whole(false, {0.01, 1, false}, kLongNs, 2 * kLongNs);
+  EXPECT_TRUE(costs.plan_pays(0.5, false)) << "other filters are other cases";
+  EXPECT_TRUE(costs.plan_pays(0.01, true)) << "so are those with a list";
+  for (int i = 0; i < 20; ++i) costs.learn_whole(false, 0.01, false, kLongNs, 1.25 * kLongNs);
+  EXPECT_TRUE(costs.plan_pays(0.01, false)) << "as long as a scan";
+  for (int i = 0; i < 20; ++i) costs.learn_whole(false, 0.01, false, kLongNs, kLongNs);
+  costs.learn_whole(false, 0.01, false, kLongNs, 1000 * kLongNs);
+  EXPECT_TRUE(costs.plan_pays(0.01, false) && costs.plan_pays(0.01, false)) << "one interruption is no rule";
+  for (int i = 0; i < 20; ++i) costs.learn_whole(false, 0.01, false, kLongNs, 2 * kLongNs);
   FilterCosts::set_learning(false);
-  EXPECT_TRUE(costs.plan_pays({0.01, 1, false}) && costs.plan_pays({0.01, 1, false}));
+  EXPECT_TRUE(costs.plan_pays(0.01, false) && costs.plan_pays(0.01, false));
   FilterCosts::set_learning(true);
-  EXPECT_FALSE(costs.plan_pays({0.01, 1, false}));
+  EXPECT_FALSE(costs.plan_pays(0.01, false));
 }
 
 TEST(FilterCosts, AreNotLearntFromWhatTheClockCannotTell) {
