@@ -70,7 +70,8 @@ FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSa
   const FilterFacts filter = sample_filter(*search.filter, index.rows, sample);
   FilterPlan plan = plan_filter(filter, facts_of(index), facts_of(index, search), method,
                                 index.costs.factors(filter.selectivity, search.batch.size()));
-  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) && !index.costs.plan_pays(filter.selectivity, listed.has_value())) {
+  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) &&
+      !index.costs.plan_pays(filter.selectivity, listed.has_value())) {
     plan.scan = true;
     plan.chooses = false;
   }

@@ -259,8 +259,8 @@ TEST_P(BlockKernelsOnEachTarget, GiveSeveralQueriesTheRowsOfAPartOfTheLastBlock)
         const auto lanes = static_cast<std::uint16_t>(first_lanes(rows) << first);
         std::vector<BlockHit> hits(6 * (full + rows));
         std::vector<std::size_t> found(6);
-        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, {kernels::Blocks(codes.blocks).first(blocks), full + rows, lanes},
-                             with_norms(50), hits.data(), found.data());
+        const kernels::BlockRun run{kernels::Blocks(codes.blocks).first(blocks), full + rows, lanes};
+        kernels::scan_blocks(codes.forms.data(), bounds.data(), which, run, with_norms(50), hits.data(), found.data());
         for (std::size_t q = 0; q < 6; ++q) {
           ASSERT_EQ(found[q], full + rows) << blocks << " " << first << " " << rows;
           for (std::size_t i = 0; i < found[q]; ++i) {
