@@ -40,12 +40,10 @@ class Int8BlockLists {
     return {blocks_[slot.block], static_cast<std::uint16_t>(((1U << rows) - 1) << slot.first_lane())};
   }
 
-  /// Blocks that `more` rows in a list may take; and so many can be taken without a throw.
-  std::size_t pieces_for(std::size_t list, std::size_t more) const noexcept {
-    // its last rows may have to leave a block that they share
-    return tables_.growth(list, more) + (size(list) == 0 ? 0 : 1);
-  }
-  void reserve(std::size_t blocks) { blocks_.reserve(blocks); }
+  /// Until the tables are longer by more than `growth` than they are, no list needs memory for rows, whatever rows are taken out
+  /// meanwhile: each of their numbers is of a part, and no block is without one.
+  void reserve(std::size_t growth) { blocks_.reserve(tables_.length() + growth, growth); }
+  std::size_t blocks_in_use() const noexcept { return blocks_.in_use(); }
   const ListTables& tables() const noexcept { return tables_; }
   ListTables& tables() noexcept { return tables_; }
 

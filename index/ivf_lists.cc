@@ -14,21 +14,36 @@
 
 namespace annulus {
 
-IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec)
-    : d_(spec.dimension), nlist_(parsed.nlist), codec_(codec), index_(make_faiss_ivf(spec, parsed, codec.ivf().quantizer)),
-      code_bytes_(index_->code_size), places_(parsed.nlist) {
+IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec, std::shared_ptr<RowHomes> homes,
+                   std::size_t index)
+    : d_(spec.dimension), nlist_(parsed.nlist), homes_(std::move(homes)), number_(index),
+      first_list_(static_cast<std::uint32_t>(index * nlist_)), codec_(codec),
+      index_(make_faiss_ivf(spec, parsed, codec.ivf().quantizer)), code_bytes_(index_->code_size) {
   copy_coding(codec.ivf(), *index_);
   index_->replace_invlists(std::make_unique<FaissLists>(nlist_, code_bytes(), *this).release(), true);
   if (codec.row_scale && spec.search_codes == SearchCodes::kInt8) {
     blocks_.emplace(nlist_, d_, spec.metric == Metric::kL2);
-    vectors_.emplace(code_bytes());
+    if (!homes_->vectors_) homes_->vectors_.emplace(code_bytes(), homes_->expected_rows_);
   } else {
     codes_.emplace(nlist_, code_bytes());
     rows_.emplace(nlist_, sizeof(Row));
   }
+  if (!homes_->places_) homes_->places_.emplace(homes_->indexes() * nlist_);
+  homes_->lists_[number_] = this;
 }
 
-IvfLists::~IvfLists() = default;
+/// The homes may go on without it: a shard's second group that could not be built.
+IvfLists::~IvfLists() {
+  if (homes_->lists_[number_] != this) return;
+  homes_->lists_[number_] = nullptr;
+  leave_room();
+  if (homes_->indexes() == 1 || homes_->lists_[1 - number_] == nullptr) return;
+  for (std::size_t row = 0; row < places().rows(); ++row) {
+    if (!holds(static_cast<Row>(row))) continue;
+    homes_->places_->forget(static_cast<Row>(row));
+    if (blocks_) homes_->vectors_->remove(static_cast<Row>(row));
+  }
+}
 
 Row IvfLists::row(std::size_t list, std::size_t position) const noexcept {
   if (blocks_) return blocks_->row(list, position);
@@ -49,19 +64,22 @@ IvfLists::Room IvfLists::make_room(Row last, std::span<const std::uint32_t> want
       std::size_t more = 0;
       for (; i < sorted.size() && sorted[i] == list; ++i) ++more;
       longest = std::max(longest, lists.size(list) + more);
-      pieces += lists.pieces_for(list, more);
+      pieces += lists.tables().growth(list, more);
       if (ListTables::Room table = lists.tables().enlarged(list, more)) longer.push_back(std::move(table));
     }
     lists.reserve(pieces);
   };
+  const std::size_t end = std::size_t{last} + 1;
   if (blocks_) {
     grow(*blocks_, room.codes);
-    vectors_->reserve(vector_count_, std::max(std::size_t{last} + 1, vector_count_));
+    const std::size_t awaited = sorted.size() + homes_->awaited_[1 - number_];
+    homes_->vectors_->reserve(end, awaited, [this](Row row) { return places().holds(row); }, alone);
   } else {
     grow(*codes_, room.codes);
     grow(*rows_, room.numbers);
   }
-  places_.reserve(std::size_t{last} + 1, longest, alone);
+  homes_->places_->reserve(end, longest, alone);
+  homes_->awaited_[number_] = sorted.size();
   return room;
 }
 
@@ -70,14 +88,23 @@ void IvfLists::take_room(Room& room) noexcept {
   for (ListTables::Room& table : room.numbers) rows_->tables().exchange(table);
 }
 
-void IvfLists::append(Row row, std::size_t list, const std::uint8_t* code, const std::uint8_t* int8_code, std::int32_t norm) {
-  const std::size_t vectors = std::max(vector_count_, std::size_t{row} + 1);
-  if (vectors_) vectors_->reserve(vector_count_, vectors);
-  places_.set(row, {static_cast<std::uint32_t>(list), static_cast<std::uint32_t>(size(list))});
+void IvfLists::set_place(Row row, std::size_t list, std::size_t position) noexcept {
+  homes_->places_->set(row, {first_list_ + static_cast<std::uint32_t>(list), static_cast<std::uint32_t>(position)});
+}
+
+void IvfLists::put(Row row, std::size_t list, const std::uint8_t* code, const std::uint8_t* int8_code, std::int32_t norm) noexcept {
+  if (homes_->awaited_[number_] > 0) --homes_->awaited_[number_];
+  if (holds(row)) {
+    leave_list(row);
+  } else if (places().holds(row)) {
+    homes_->lists_[1 - number_]->leave_list(row);
+  } else if (blocks_) {
+    homes_->vectors_->add(row);
+  }
+  set_place(row, list, size(list));
   if (blocks_) {
     blocks_->append(list, int8_code, norm, row);
-    std::copy_n(code, code_bytes(), (*vectors_)[row]);
-    vector_count_ = vectors;
+    std::copy_n(code, code_bytes(), (*homes_->vectors_)[row]);
   } else {
     codes_->append(list, code);
     rows_->append(list, reinterpret_cast<const std::uint8_t*>(&row));
@@ -85,16 +112,17 @@ void IvfLists::append(Row row, std::size_t list, const std::uint8_t* code, const
   ++index_->ntotal;
 }
 
-void IvfLists::append_from(const IvfLists& other, Row from, Row row) {
-  const RowPlaces::Place place = other.places_[from];
+void IvfLists::put_from(const IvfLists& other, Row from, Row row) {
+  const RowPlaces::Place place = other.place_of(from);
   std::vector<std::uint8_t> code(blocks_ ? d_ : 0);
   std::int32_t norm = 0;
   if (blocks_) norm = other.blocks_->read(place.list, place.offset, code.data());
-  append(row, place.list, other.code_of(from), code.data(), norm);
+  put(row, place.list, other.code_of(from), code.data(), norm);
 }
 
-void IvfLists::take_out(Row row) {
-  const RowPlaces::Place hole = places_[row];
+/// What is by row stays as it was.
+void IvfLists::leave_list(Row row) noexcept {
+  const RowPlaces::Place hole = place_of(row);
   const Row moved = this->row(hole.list, size(hole.list) - 1);
   if (blocks_) {
     blocks_->take_out(hole.list, hole.offset);
@@ -102,9 +130,14 @@ void IvfLists::take_out(Row row) {
     codes_->take_out(hole.list, hole.offset);
     rows_->take_out(hole.list, hole.offset);
   }
-  places_.set(moved, hole);
-  places_.forget(row);
+  set_place(moved, hole.list, hole.offset);
   --index_->ntotal;
+}
+
+void IvfLists::take_out(Row row) noexcept {
+  leave_list(row);
+  homes_->places_->forget(row);
+  if (blocks_) homes_->vectors_->remove(row);
 }
 
 void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
@@ -119,28 +152,27 @@ void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
   check_loaded(static_cast<std::size_t>(from->ntotal) == rows.live() && rows.dead() == 0,
                "its row map and its index differ in size");
   std::size_t placed = 0;
-  std::size_t longest = 0;
-  for (const auto& ids : saved->ids) longest = std::max(longest, ids.size());
-  const auto at_once = [](const std::function<void()>& step) { step(); };
-  places_.reserve(rows.rows(), longest, at_once);
+  std::vector<bool> seen(rows.rows());
   for (std::size_t list = 0; list < nlist_; ++list) {
     const std::size_t size = saved->ids[list].size();
     check_loaded(saved->codes[list].size() == size * code_bytes(), "a list has more or fewer codes than rows");
-    for (std::size_t i = 0; i < size; ++i) {
-      const std::int64_t row = saved->ids[list][i];
+    for (const std::int64_t row : saved->ids[list]) {
       check_loaded(row >= 0 && static_cast<std::size_t>(row) < rows.rows() && rows.is_live(static_cast<Row>(row)) &&
-                       !places_.holds(static_cast<Row>(row)),
+                       !seen[static_cast<std::size_t>(row)],
                    "a list holds a row that is not live, or is in another list too");
-      places_.set(static_cast<Row>(row), {static_cast<std::uint32_t>(list), static_cast<std::uint32_t>(i)});
+      seen[static_cast<std::size_t>(row)] = true;
     }
     placed += size;
   }
   check_loaded(placed == rows.live(), "a live row is in no list");
+  if (placed == 0) return;
+  const auto at_once = [](const std::function<void()>& step) { step(); };
+  const auto last = static_cast<Row>(rows.rows() - 1);
   std::vector<std::uint8_t> int8_code(d_);
   for (std::size_t list = 0; list < nlist_; ++list) {
     const auto& numbers = saved->ids[list];
-    std::vector<std::uint32_t> entries(numbers.size(), static_cast<std::uint32_t>(list));
-    Room room = make_room(0, entries, at_once);
+    const std::vector<std::uint32_t> entries(numbers.size(), static_cast<std::uint32_t>(list));
+    Room room = make_room(last, entries, at_once);
     take_room(room);
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       const std::uint8_t* code = saved->codes[list].data() + i * code_bytes();
@@ -150,16 +182,16 @@ void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
         check_loaded(all_finite(vector, d_), "a vector is not finite");
         norm = codec_.row_scale->encode_row(vector, int8_code.data());
       }
-      append(static_cast<Row>(numbers[i]), list, code, int8_code.data(), norm);
+      put(static_cast<Row>(numbers[i]), list, code, int8_code.data(), norm);
     }
     std::exchange(saved->codes[list], {});  // not in memory twice
   }
 }
 
 std::size_t IvfLists::memory_bytes() const noexcept {
-  const std::size_t places = places_.memory_bytes();
-  if (blocks_) return places + blocks_->memory_bytes() + vector_count_ * code_bytes();
-  return places + codes_->memory_bytes() + rows_->memory_bytes();
+  std::size_t by_row = 0;
+  if (number_ == 0) by_row = places().memory_bytes() + (blocks_ ? vectors().memory_bytes() : 0);
+  return by_row + (blocks_ ? blocks_->memory_bytes() : codes_->memory_bytes() + rows_->memory_bytes());
 }
 
 }  // namespace annulus

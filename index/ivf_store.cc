@@ -70,8 +70,9 @@ class ScannerPool {
 
 class IvfStore final : public RowStore {
  public:
-  IvfStore(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec)
-      : spec_(spec), parsed_(parsed), codec_(codec), lists_(spec, parsed, codec) {
+  IvfStore(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec, std::shared_ptr<RowHomes> homes,
+           std::size_t number)
+      : spec_(spec), parsed_(parsed), codec_(codec), lists_(spec, parsed, codec, std::move(homes), number) {
     // ScalarQuantizer::decode opens an OpenMP region for each vector; its quantizer object does not.
     if (const auto* sq = dynamic_cast<const faiss::IndexIVFScalarQuantizer*>(&lists_.index())) {
       decoder_.reset(sq->sq.select_quantizer());
@@ -137,11 +138,10 @@ class IvfStore final : public RowStore {
     if (rows.empty()) return;
     if (staged_.next == 0) lists_.take_room(staged_.room);
     for (const Row row : rows) {
-      if (lists_.holds(row)) lists_.take_out(row);
       const std::size_t i = staged_.next++;
-      lists_.append(row, staged_.lists[i], staged_.codes.data() + i * lists_.code_bytes(),
-                    staged_.int8_codes.data() + (lists_.blocks() != nullptr ? i * spec_.dimension : 0),
-                    lists_.blocks() != nullptr ? staged_.norms[i] : 0);
+      lists_.put(row, staged_.lists[i], staged_.codes.data() + i * lists_.code_bytes(),
+                 staged_.int8_codes.data() + (lists_.blocks() != nullptr ? i * spec_.dimension : 0),
+                 lists_.blocks() != nullptr ? staged_.norms[i] : 0);
     }
     if (staged_.next == staged_.lists.size()) abandon();  // nothing is left of it
   }
@@ -149,6 +149,7 @@ class IvfStore final : public RowStore {
   /// The memory stays for the next write, unless it is much.
   void abandon() noexcept override {
     constexpr std::size_t kKept = std::size_t{64} << 10;
+    lists_.leave_room();
     staged_.lists.clear();
     staged_.room = {};
     staged_.next = 0;
@@ -157,9 +158,13 @@ class IvfStore final : public RowStore {
     staged_bytes_ = 0;
   }
 
-  void remove(Row row) override { lists_.take_out(row); }
+  /// One that was put into the other index of its homes is not here.
+  void remove(Row row) override {
+    if (lists_.holds(row)) lists_.take_out(row);
+  }
 
   void prefetch(Row row) const noexcept override {
+    if (!lists_.holds(row)) return;
     const std::uint8_t* code = lists_.code_of(row);
     for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) annulus::prefetch(code + byte);
   }
@@ -195,13 +200,13 @@ class IvfStore final : public RowStore {
   bool candidates_are_exact() const noexcept override { return lists_.blocks() == nullptr; }
 
   std::unique_ptr<RowStore> compacted(std::span<const Row> rows) const override {
-    auto copy = std::make_unique<IvfStore>(spec_, parsed_, codec_);
+    auto copy = std::make_unique<IvfStore>(spec_, parsed_, codec_, std::make_shared<RowHomes>(1, rows.size()), 0);
     std::vector<std::uint32_t> where(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) where[i] = static_cast<std::uint32_t>(lists_.list_of(rows[i]));
     if (rows.empty()) return copy;
     IvfLists::Room room = copy->lists_.make_room(static_cast<Row>(rows.size() - 1), where, [](const auto& step) { step(); });
     copy->lists_.take_room(room);
-    for (std::size_t i = 0; i < rows.size(); ++i) copy->lists_.append_from(lists_, rows[i], static_cast<Row>(i));
+    for (std::size_t i = 0; i < rows.size(); ++i) copy->lists_.put_from(lists_, rows[i], static_cast<Row>(i));
     return copy;
   }
 
@@ -360,13 +365,17 @@ class IvfStore final : public RowStore {
 
 }  // namespace
 
-std::unique_ptr<RowStore> make_ivf_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec& codec) {
-  return std::make_unique<IvfStore>(spec, parsed, codec.impl());
+std::shared_ptr<RowHomes> homes_for_two(std::size_t rows) { return std::make_shared<RowHomes>(2, rows); }
+
+std::unique_ptr<RowStore> make_ivf_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec& codec,
+                                         std::shared_ptr<RowHomes> homes, std::size_t number) {
+  if (homes == nullptr) homes = std::make_shared<RowHomes>(1, 0);
+  return std::make_unique<IvfStore>(spec, parsed, codec.impl(), std::move(homes), number);
 }
 
 std::unique_ptr<RowStore> load_ivf_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec& codec, const RowTable& rows,
                                          faiss::Index& loaded) {
-  auto store = std::make_unique<IvfStore>(spec, parsed, codec.impl());
+  auto store = std::make_unique<IvfStore>(spec, parsed, codec.impl(), std::make_shared<RowHomes>(1, rows.live()), 0);
   store->take(rows, loaded);
   return store;
 }

@@ -19,11 +19,15 @@ unsigned shift_for(std::size_t entry_bytes) noexcept {
 
 }  // namespace
 
-void EntryTable::reserve(std::size_t begin, std::size_t end) {
+void EntryTable::make_room(std::size_t end) {
   while (kLayout.capacity(chunk_count_) < end) {
     chunks_[chunk_count_] = AlignedBuffer<std::uint8_t>(kLayout.size_of(chunk_count_) * bytes_, 0);
     ++chunk_count_;
   }
+}
+
+void EntryTable::reserve(std::size_t begin, std::size_t end) {
+  make_room(end);
   while (begin < end) {
     const std::size_t chunk = kLayout.chunk_of(begin);
     const std::size_t stop = std::min(end, kLayout.capacity(chunk + 1));

@@ -24,7 +24,10 @@ class EntryTable {
   std::uint8_t* operator[](std::size_t entry) noexcept { return address(entry); }
   const std::uint8_t* operator[](std::size_t entry) const noexcept { return address(entry); }
 
-  /// Entries [begin, end) may be written to, and will be before long; those below were. Touches no memory.
+  /// Entries below `end` may be written to. Touches no memory.
+  void make_room(std::size_t end);
+
+  /// The same; and entries [begin, end) will be written before long.
   void reserve(std::size_t begin, std::size_t end);
 
  private:
@@ -55,9 +58,14 @@ class Pieces {
     if (count > free_count_) pieces_.reserve(taken_, taken_ + (count - free_count_));
   }
 
+  /// Until more than `most` pieces are in use at a time, take() cannot throw. Touches no memory.
+  void make_room(std::size_t most) { pieces_.make_room(most); }
+
   /// A piece with anything in it: one that was given back, or the next.
   std::uint32_t take();
   void give_back(std::uint32_t piece) noexcept;
+
+  std::size_t in_use() const noexcept { return taken_ - free_count_; }
 
   /// Of all pieces that were ever taken.
   std::size_t memory_bytes() const noexcept { return taken_ * bytes(); }
@@ -84,6 +92,7 @@ class ListTables {
   std::size_t lists() const noexcept { return headers_.size(); }
   std::size_t size(std::size_t list) const noexcept { return headers_[list].size; }
   std::size_t length(std::size_t list) const noexcept { return length_of(headers_[list].size); }  ///< of its table
+  std::size_t length() const noexcept { return length_; }                                         ///< of all tables together
   std::uint32_t operator()(std::size_t list, std::size_t i) const noexcept { return headers_[list].table[i]; }
 
   /// Asks for what has to be read before a list's entries can be: its header; and, when that has come, its table.
@@ -104,11 +113,17 @@ class ListTables {
 
   /// One entry more, which lies where `last` says: the last number of the table, or a new one. There is room for it.
   void push(std::size_t list, std::uint32_t last) noexcept {
+    length_ -= length(list);
     ++headers_[list].size;
+    length_ += length(list);
     move_last(list, last);
   }
   /// One entry less, the last.
-  void pop(std::size_t list) noexcept { --headers_[list].size; }
+  void pop(std::size_t list) noexcept {
+    length_ -= length(list);
+    --headers_[list].size;
+    length_ += length(list);
+  }
   /// Its last entries lie elsewhere.
   void move_last(std::size_t list, std::uint32_t last) noexcept { headers_[list].table[length(list) - 1] = last; }
 
@@ -126,6 +141,7 @@ class ListTables {
 
   unsigned shift_;
   std::vector<Header> headers_;
+  std::size_t length_ = 0;
   std::size_t entries_ = 0;  ///< that the tables have room for
 };
 
@@ -157,9 +173,8 @@ class EntryLists {
   /// How many entries lie behind one another from `position` on, of which the list may have fewer.
   std::size_t run(std::size_t position) const noexcept { return mask() + 1 - place(position); }
 
-  /// Pieces that `more` entries in a list may take; and so many can be taken without a throw.
-  std::size_t pieces_for(std::size_t list, std::size_t more) const noexcept { return tables_.growth(list, more); }
-  void reserve(std::size_t pieces) { pieces_.reserve(pieces); }
+  /// Until the tables are longer by more than `growth` than they are, no list needs memory for entries.
+  void reserve(std::size_t growth) { pieces_.reserve(growth); }
   ListTables& tables() noexcept { return tables_; }
 
   void append(std::size_t list, const std::uint8_t* entry);

@@ -27,6 +27,7 @@ class RowPlaces {
   /// For lists 0 to nlist - 1; nlist < 2^31. No list's number has ones only in its bits, so that no place reads as kNowhere.
   explicit RowPlaces(std::size_t nlist) noexcept : offset_bits_(32 - static_cast<int>(std::bit_width(nlist))) {}
 
+  std::size_t rows() const noexcept { return packed_.size(); }  ///< all that ever were anywhere are below
   bool holds(Row row) const noexcept { return row < packed_.size() && packed_[row] != kNowhere; }
 
   /// Of a row that is held.

@@ -121,10 +121,11 @@ class RowStore {
   virtual std::size_t memory_bytes() const noexcept = 0;
 };
 
-/// Empty containers. `codec` is null for those that need no training.
+/// Empty containers. `codec` is null for those that need no training; `homes` for an IVF that has its own.
 std::unique_ptr<RowStore> make_flat_store(const IndexSpec& spec);
 std::unique_ptr<RowStore> make_hnsw_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec);
-std::unique_ptr<RowStore> make_ivf_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec& codec);
+std::unique_ptr<RowStore> make_ivf_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec& codec,
+                                         std::shared_ptr<RowHomes> homes, std::size_t number);
 
 /// Containers with the rows of a loaded index, whose structure is checked against `rows` and the spec first.
 /// Throw Error(kDataLoss) that says what is wrong. `loaded` may be emptied.

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cassert>
 #include <functional>
+#include <string>
 #include <utility>
+
+#include "core/error.h"
 
 namespace annulus {
 
@@ -45,7 +48,7 @@ std::optional<RowTable> RowTable::restore(std::vector<VectorId> ids, std::vector
 }
 
 bool RowTable::stays_by_id(std::size_t count, VectorId greatest) const noexcept {
-  return by_id_ && greatest < kMaxRows && (greatest < rows_ || dense(greatest, live_ + count));
+  return by_id_ && greatest < kMaxRows && (always_ || greatest < rows_ || dense(greatest, live_ + count));
 }
 
 // Makes what room it can make without a change of anything that find() and id() read; says whether that was all.
@@ -66,6 +69,10 @@ void RowTable::reserve(std::size_t count, VectorId greatest) {
 }
 
 void RowTable::reserve(std::size_t count, VectorId greatest, const WhileAlone& alone) {
+  if (always_ && greatest >= kMaxRows) {
+    throw Error(ErrorCode::kResourceExhausted, "row " + std::to_string(greatest) + " of an index that can hold " +
+                                                   std::to_string(kMaxRows) + "; use more shards");
+  }
   if (by_id_ && !stays_by_id(count, greatest)) look_up(alone);
   if (greatest >> 32 != 0 && !wide_) widen(alone);
   if (reserve_beside_searches(count, greatest)) return;

@@ -29,6 +29,7 @@ enum class RowState : std::uint8_t {
 enum class RowNumbers : std::uint8_t {
   kInOrder,  ///< the next row, or one that is free
   kIds,      ///< the row of the id's number, while ids are dense; then as kInOrder
+  kIdsAlways,  ///< the row of the id's number: whoever gives the ids keeps them dense
 };
 
 /// Ids and states of rows 0 to rows() - 1, and the row of each live id.
@@ -38,7 +39,7 @@ enum class RowNumbers : std::uint8_t {
 /// ids from 2^32. While rows have the numbers of their ids, there is nothing to look up: 0.25 bytes a row.
 class RowTable {
  public:
-  explicit RowTable(RowNumbers numbers = RowNumbers::kInOrder) noexcept : by_id_(numbers == RowNumbers::kIds) {}
+  explicit RowTable(RowNumbers numbers = RowNumbers::kInOrder) noexcept : by_id_(numbers != RowNumbers::kInOrder), always_(numbers == RowNumbers::kIdsAlways) {}
 
   /// From saved arrays of equal size. Nothing if an id is live twice or a state is unknown.
   static std::optional<RowTable> restore(std::vector<VectorId> ids, std::vector<RowState> states,
@@ -69,7 +70,7 @@ class RowTable {
   std::optional<Row> free_after(Row row) const noexcept { return row_or_none(low_[row]); }
 
   /// Makes room, so that the next `count` calls of assign, for ids up to `greatest`, cannot throw. Amortised O(count). May end
-  /// by_id(): rows stay where they are.
+  /// by_id(): rows stay where they are. Of kIdsAlways throws Error(kResourceExhausted) for ids from kMaxRows on.
   void reserve(std::size_t count, VectorId greatest);
 
   /// The same beside searches; what they read changes under `alone`, which is called only if something of that has to. All work on
@@ -125,6 +126,7 @@ class RowTable {
 
   std::size_t rows_ = 0;
   bool by_id_ = false;  // then the arrays of ids and rows are empty
+  bool always_ = false;
   ChunkedArray<std::uint32_t> low_;   // the lower halves of ids; of a free row the next free one
   ChunkedArray<std::uint32_t> high_;  // the upper halves, once an id has one
   ChunkedArray<std::uint8_t> states_;  // 2 bits a row

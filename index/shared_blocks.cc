@@ -39,10 +39,11 @@ SharedBlocks::SharedBlocks(kernels::BlockLayout layout) noexcept
   first_.fill(kNone);
 }
 
-void SharedBlocks::reserve(std::size_t count) {
-  // a part that moves to a larger one is in both for a while
-  blocks_.reserve(count + 1);
-  used_.reserve(used_.size() + count + 1);
+void SharedBlocks::reserve(std::size_t parts, std::size_t soon) {
+  blocks_.reserve(soon);
+  // a part that moves is in two blocks for a while
+  blocks_.make_room(parts + 1);
+  used_.reserve(parts + 1);
 }
 
 std::size_t SharedBlocks::place_of_links(std::uint32_t block) const noexcept {

@@ -36,8 +36,9 @@ class SharedBlocks {
   std::uint8_t* operator[](std::uint32_t block) noexcept { return blocks_[block]; }
   const std::uint8_t* operator[](std::uint32_t block) const noexcept { return blocks_[block]; }
 
-  /// Until `count` more blocks are in use than now, take() cannot throw.
-  void reserve(std::size_t count);
+  /// Until there are more than `parts` parts at a time, take() cannot throw, even were each to be alone in its block. `soon`: about so
+  /// many blocks will be taken before long.
+  void reserve(std::size_t parts, std::size_t soon);
 
   /// `quarters` (1 to 4) of a block, whose bytes are any, but were written.
   BlockSlot take(std::size_t quarters);
@@ -53,6 +54,9 @@ class SharedBlocks {
   void narrow(BlockSlot slot, std::size_t quarters) noexcept {
     give_back({slot.block, slot.quarter + static_cast<std::uint32_t>(quarters) - 1}, 1);
   }
+
+  /// Blocks of which any part is taken.
+  std::size_t in_use() const noexcept { return blocks_.in_use(); }
 
   std::size_t memory_bytes() const noexcept { return blocks_.memory_bytes() + used_.memory_bytes(); }
 

@@ -26,10 +26,11 @@ constexpr std::uint32_t kIndexVersion = kSpecVersion;
               std::string(what) + " has size " + std::to_string(given) + ", expected " + std::to_string(expected));
 }
 
-std::unique_ptr<RowStore> make_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec) {
+std::unique_ptr<RowStore> make_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec* codec,
+                                     std::shared_ptr<RowHomes> homes = nullptr, std::size_t number = 0) {
   switch (parsed.family) {
     case IndexFamily::kHnsw: return make_hnsw_store(spec, parsed, codec);
-    case IndexFamily::kIvf: return make_ivf_store(spec, parsed, *codec);
+    case IndexFamily::kIvf: return make_ivf_store(spec, parsed, *codec, std::move(homes), number);
     case IndexFamily::kFlat: break;
   }
   return make_flat_store(spec);
@@ -173,7 +174,9 @@ VectorIndex::~VectorIndex() = default;
 VectorIndex::VectorIndex(VectorIndex&&) noexcept = default;
 VectorIndex& VectorIndex::operator=(VectorIndex&&) noexcept = default;
 
-void VectorIndex::attach_codec(std::shared_ptr<const Codec> codec) {
+void VectorIndex::attach_codec(std::shared_ptr<const Codec> codec) { attach_codec(std::move(codec), nullptr, 0); }
+
+void VectorIndex::attach_codec(std::shared_ptr<const Codec> codec, std::shared_ptr<RowHomes> homes, std::size_t number) {
   if (!impl_->trained_kind) {
     throw Error(ErrorCode::kFailedPrecondition, "index \"" + spec().factory + "\" needs no codec; use it as it is");
   }
@@ -182,8 +185,9 @@ void VectorIndex::attach_codec(std::shared_ptr<const Codec> codec) {
     throw Error(ErrorCode::kFailedPrecondition,
                 "the index holds " + std::to_string(size()) + " vectors in codes of its codec; attach another to an empty index");
   }
-  std::unique_ptr<RowStore> store = make_store(spec(), impl_->parsed, codec.get());
-  impl_->rows = RowTable(impl_->numbers());
+  const RowNumbers numbers = homes != nullptr && impl_->numbers() == RowNumbers::kIds ? RowNumbers::kIdsAlways : impl_->numbers();
+  std::unique_ptr<RowStore> store = make_store(spec(), impl_->parsed, codec.get(), std::move(homes), number);
+  impl_->rows = RowTable(numbers);
   impl_->store = std::move(store);
   impl_->codec = std::move(codec);
 }

@@ -36,6 +36,12 @@ class StagedRows {
   std::size_t next_ = 0;
 };
 
+/// What two indexes keep together by id: see attach_codec.
+class RowHomes;
+
+/// For two indexes, which before long will hold `rows` vectors together.
+std::shared_ptr<RowHomes> homes_for_two(std::size_t rows);
+
 /// An index over FAISS containers: upsert, erase, search, reconstruct, save, load, compact.
 ///
 /// Answers are sorted by (distance, tie order). Every distance that a search returns is the one of `distance()`
@@ -69,6 +75,13 @@ class VectorIndex {
   /// Gives an empty index its codec. Throws Error(kInvalidArgument) if the codec is null or does not match the spec,
   /// Error(kFailedPrecondition) if the spec needs none or the index holds vectors.
   void attach_codec(std::shared_ptr<const Codec> codec);
+
+  /// The same for number 0 or 1 of two indexes of one spec and codec, whose ids are of one set, dense and below 2^31, and each in one of the
+  /// two: a family of lists keeps for both what it keeps by id. Number 0 comes first, and stays as long as the other. An id that is
+  /// committed to one of them leaves the other, which is to be told at once (`erase`), before it is asked for anything. For both together
+  /// what is said of one index's thread safety holds, but for searches of the one beside mutations of the other that hold is not in
+  /// yet. memory_bytes() of number 0 has what is kept for both. Upserts throw Error(kResourceExhausted) for greater ids.
+  void attach_codec(std::shared_ptr<const Codec> codec, std::shared_ptr<RowHomes> homes, std::size_t number);
 
   const IndexSpec& spec() const noexcept;
   const std::shared_ptr<const Codec>& codec() const noexcept;  ///< null if there is none

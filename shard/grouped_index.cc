@@ -217,20 +217,25 @@ std::size_t GroupedIndex::memory_bytes() const noexcept {
 }
 
 void GroupedIndex::attach_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard) {
+  VectorIndex(spec).attach_codec(codec);  // throws if it cannot be
+  const auto is_held = [&](const LiveIndex& group) {
+    const auto& held = group.current().codec();
+    return held != nullptr && held->fingerprint() == codec->fingerprint();
+  };
   for (LiveIndex* group : {&primary_, secondary_ ? &*secondary_ : nullptr}) {
     if (group == nullptr) continue;
-    VectorIndex trained(spec);
-    trained.attach_codec(codec);
-    {
-      std::shared_lock lock(rows_);
-      const auto& held = group->current().codec();
-      if (held != nullptr && held->fingerprint() == codec->fingerprint()) continue;
-      if (held != nullptr && size() != 0) {
-        throw Error(ErrorCode::kFailedPrecondition,
-                    "shard '" + shard + "' holds " + std::to_string(size()) +
-                        " vectors in codes of another codec; attach a codec to a shard that has none");
-      }
+    std::shared_lock lock(rows_);
+    if (is_held(*group)) continue;
+    if (group->current().codec() != nullptr && size() != 0) {
+      throw Error(ErrorCode::kFailedPrecondition,
+                  "shard '" + shard + "' holds " + std::to_string(size()) +
+                      " vectors in codes of another codec; attach a codec to a shard that has none");
     }
+    // a secondary group that could not be built before joins the primary one that could
+    if (group == &primary_) homes_ = homes_for_two(size());
+    lock.unlock();
+    VectorIndex trained(spec);
+    trained.attach_codec(codec, homes_, group == &primary_ ? 0 : 1);
     group->rebuild(std::move(trained));
   }
 }

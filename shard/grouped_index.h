@@ -93,6 +93,7 @@ class GroupedIndex {
   bool holds_elsewhere(VectorId id, RowGroup to) const noexcept;
 
   FairSharedMutex& rows_;
+  std::shared_ptr<RowHomes> homes_;  ///< of both groups, where they have lists
   LiveIndex primary_;
   std::optional<LiveIndex> secondary_;
 };

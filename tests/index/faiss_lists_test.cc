@@ -26,7 +26,7 @@ class FaissListsOf : public ::testing::TestWithParam<const char*> {
   void SetUp() override {
     spec_ = make_spec(GetParam(), Metric::kL2, kD);
     codec_ = Codec::train(spec_, random_matrix(512, kD, 1));
-    lists_ = std::make_unique<IvfLists>(spec_, codec_->impl().parsed, codec_->impl());
+    lists_ = std::make_unique<IvfLists>(spec_, codec_->impl().parsed, codec_->impl(), std::make_shared<RowHomes>(1, 0), 0);
     array_ = std::make_unique<faiss::ArrayInvertedLists>(codec_->impl().parsed.nlist, lists_->code_bytes());
   }
 
@@ -34,7 +34,10 @@ class FaissListsOf : public ::testing::TestWithParam<const char*> {
     std::vector<std::uint8_t> code(lists_->code_bytes());
     for (std::size_t i = 0; i < code.size(); ++i) code[i] = static_cast<std::uint8_t>(row * 7 + i);
     const std::vector<std::uint8_t> int8_code(kD, 1);
-    lists_->append(row, list, code.data(), int8_code.data(), 0);
+    const auto number = static_cast<std::uint32_t>(list);
+    IvfLists::Room room = lists_->make_room(row, std::span(&number, 1), [](const auto& step) { step(); });
+    lists_->take_room(room);
+    lists_->put(row, list, code.data(), int8_code.data(), 0);
     const std::int64_t id = row;
     array_->add_entries(list, 1, &id, code.data());
   }

@@ -104,7 +104,7 @@ TEST_P(EntryListsOf, StayWhereTheyAreWhileTheyGrow) {
   std::vector<const std::uint8_t*> where;
   for (std::size_t size = 0; size < 1500;) {
     const std::size_t more = 1 + random() % 40;
-    lists.reserve(lists.pieces_for(1, more));
+    lists.reserve(lists.tables().growth(1, more));
     ListTables::Room room = lists.tables().enlarged(1, more);
     if (room) lists.tables().exchange(room);
     for (std::size_t i = 0; i < where.size(); ++i) ASSERT_EQ(lists.entry(1, i), where[i]);
@@ -113,7 +113,7 @@ TEST_P(EntryListsOf, StayWhereTheyAreWhileTheyGrow) {
       where.push_back(lists.entry(1, size));
     }
     ASSERT_FALSE(lists.tables().enlarged(1, 0));
-    ASSERT_EQ(lists.pieces_for(1, 0), 0U);
+    ASSERT_EQ(lists.tables().growth(1, 0), 0U);
   }
 }
 

@@ -148,7 +148,7 @@ TEST(SharedBlocks, HoldManyShortListsThatChange) {
       list.push_back({code, static_cast<std::int32_t>(random()), row});
       // as an index does: what can throw comes first
       const std::size_t before = lists.memory_bytes();
-      lists.reserve(lists.pieces_for(number, 1));
+      lists.reserve(lists.tables().growth(number, 1));
       ASSERT_EQ(lists.memory_bytes(), before);
       lists.append(number, code.data(), list.back().norm, row);
     } else {
@@ -159,6 +159,37 @@ TEST(SharedBlocks, HoldManyShortListsThatChange) {
     }
     if (row % 5000 == 0 || row == 59'999) {
       ASSERT_NO_FATAL_FAILURE(check());
+    }
+  }
+}
+
+// What an index asks for before it changes anything, it asks for once a batch: whatever rows the batch takes out in between, which
+// parts they move and whose blocks these then fill, appending needs no memory.
+TEST(SharedBlocks, NeedNoMoreThanWasReservedForABatch) {
+  constexpr std::size_t kLists = 200;
+  constexpr std::size_t kD = 4;
+  std::mt19937 random(5);
+  Int8BlockLists lists(kLists, kD, false);
+  const std::vector<std::uint8_t> code(kD, 1);
+  for (int batch = 0; batch < 3000; ++batch) {
+    std::vector<std::size_t> appended(1 + random() % 30);
+    const std::size_t span = 1 + random() % kLists;  // few lists or many
+    for (std::size_t& list : appended) list = random() % span;
+    std::size_t growth = 0;
+    for (std::size_t list = 0; list < kLists; ++list) {
+      const auto more = static_cast<std::size_t>(std::count(appended.begin(), appended.end(), list));
+      growth += lists.tables().growth(list, more);
+      if (ListTables::Room room = lists.tables().enlarged(list, more)) lists.tables().exchange(room);
+    }
+    lists.reserve(growth);
+    const std::size_t most = lists.tables().length() + growth;
+    for (const std::size_t list : appended) {
+      for (std::size_t out = random() % 3; out > 0; --out) {
+        const std::size_t of = random() % kLists;
+        if (lists.size(of) > (batch < 1500 ? 20U : 0U)) lists.take_out(of, random() % lists.size(of));
+      }
+      lists.append(list, code.data(), 0, 0);
+      ASSERT_LE(lists.blocks_in_use(), most);
     }
   }
 }
