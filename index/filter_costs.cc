@@ -18,6 +18,8 @@ constexpr double kMostWrongWhole = 3;
 // Searches as planned must have taken so many times what scans took to be given up, and are tried again after so many.
 constexpr double kWorse = 1.1;
 constexpr std::uint32_t kTriedAgain = 32;
+// One of them alone may have been disturbed.
+constexpr std::uint32_t kEvidence = 2;
 // What has not been seen is taken to cost so much of what it seems to: so it is tried, where that costs little, and seen.
 constexpr double kHope = 0.8;
 // Observations over which the mean is taken, at most.
@@ -82,7 +84,7 @@ void FilterCosts::learn(Learnt& learnt, double factor, double most) noexcept {
 
 bool FilterCosts::plan_pays(double selectivity, bool listed) noexcept {
   Ways& ways = this->ways(selectivity, listed);
-  if (ways.planned.seen.load(std::memory_order_relaxed) == 0 || !learning().load(std::memory_order_relaxed)) return true;
+  if (ways.planned.seen.load(std::memory_order_relaxed) < kEvidence || !learning().load(std::memory_order_relaxed)) return true;
   const double planned = ways.planned.logarithm.load(std::memory_order_relaxed);
   const double scanned = ways.scanned.logarithm.load(std::memory_order_relaxed);
   if (planned <= scanned + std::log(kWorse)) return true;

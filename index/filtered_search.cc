@@ -63,6 +63,13 @@ bool teaches(const RowSearch& search) noexcept {
 /// Nothing is asked of the index.
 bool only_scans(const FilterPlan& plan) noexcept { return plan.scan && !plan.chooses; }
 
+/// Whether what such searches took is to be heeded: a plan by which the index is much cheaper than a scan is not put off by others,
+/// which may have asked for more.
+bool in_doubt(const FilterPlan& plan) noexcept {
+  constexpr double kClear = 1.0 / 3;
+  return plan.index_ns >= kClear * plan.scan_ns;
+}
+
 FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSample& sample) {
   const std::optional<std::size_t> listed = search.filter->listed();
   const FilterMethod method = search.batch.params().filter_method;
@@ -70,7 +77,7 @@ FilterPlan plan_of(const SearchedIndex& index, const RowSearch& search, FilterSa
   const FilterFacts filter = sample_filter(*search.filter, index.rows, sample);
   FilterPlan plan = plan_filter(filter, facts_of(index), facts_of(index, search), method,
                                 index.costs.factors(filter.selectivity, search.batch.size()));
-  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) &&
+  if (teaches(search) && search.batch.size() == 1 && !only_scans(plan) && in_doubt(plan) &&
       !index.costs.plan_pays(filter.selectivity, listed.has_value())) {
     plan.scan = true;
     plan.chooses = false;
@@ -86,7 +93,7 @@ class WholeTimer {
     if (teaches_) began_ = Clock::now();
   }
   ~WholeTimer() {
-    if (!teaches_) return;
+    if (!teaches_ || !in_doubt(plan_)) return;
     index_.costs.learn_whole(only_scans(plan_), plan_.filter.selectivity, plan_.filter.listed.has_value(), plan_.scan_ns,
                              nanoseconds_since(began_));
   }

@@ -8,9 +8,11 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "core/durable_file.h"
 #include "tests/index/support.h"
+#include "tests/sanitized.h"
 
 // FAISS 1.7.3 leaks what it has read when it refuses the rest; the tests with right checksums make it refuse.
 extern "C" const char* __lsan_default_suppressions() { return "leak:faiss::read_\n"; }
@@ -286,6 +288,32 @@ TEST(IndexFile, HoldsFewVectorsInRowsOfHighNumbers) {
   const VectorIndex loaded = VectorIndex::from_bytes(index.to_bytes());
   EXPECT_EQ(loaded.size(), 1U);
   EXPECT_EQ(search(loaded, rows.bottomRows(1), 3).rows[0].at(0).id, 29999U);
+}
+
+// A file of a few bytes a row asks for no address space of a vector a row.
+TEST(IndexFile, AsksForNoVectorsOfRowsThatAreFree) {
+  constexpr std::size_t kRows = 100'000;
+  const IndexSpec spec = make_spec("IVF2,Flat", Metric::kL2, 256);
+  VectorIndex index(spec, Codec::train(spec, random_matrix(512, 256, 1)));
+  const Matrix block = random_matrix(1000, 256, 2);
+  for (VectorId first = 0; first < kRows; first += 1000) index.upsert(ids_from(first, 1000), block);
+  index.erase(ids_from(0, kRows - 10));
+  const auto address_space = [] {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  };
+  const std::string bytes = index.to_bytes();
+  const std::size_t before = address_space();
+  const VectorIndex loaded = VectorIndex::from_bytes(bytes, index.codec());
+  EXPECT_EQ(loaded.size(), 10U);
+  EXPECT_LE(loaded.memory_bytes(), kRows * 10);
+  if (!testing::kSanitized) {
+    EXPECT_LE(address_space(), before + kRows * 40);
+  }
+  std::vector<float> vector(256);
+  ASSERT_TRUE(loaded.reconstruct(kRows - 1, vector));
+  EXPECT_TRUE(std::equal(vector.begin(), vector.end(), block.data() + std::size_t{999} * 256));
 }
 
 TEST(IndexFile, IsRefusedWithACodecThatDidNotWriteIt) {

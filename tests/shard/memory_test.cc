@@ -177,6 +177,44 @@ TEST_P(ShardMemory, TakesAtMost48BytesARecordBesideItsContent) {
   }
 }
 
+// Half of the rows are secondary ones, as with two replicas: written so, and made so.
+TEST_P(ShardMemory, IsNoLessTrueOfRowsInTwoGroups) {
+  if (IndexFamily::kHnsw == parse_spec(spec()).family) GTEST_SKIP() << "a graph has one group";
+  const std::size_t rows = GetParam().rows;
+  const ArcSet half({Arc{0, Token{1} << 63}});
+  for (const bool at_first : {true, false}) {
+    const std::size_t before = resident_bytes();
+    const auto shard = make_shard();
+    if (at_first) shard->set_primary_arcs(half);
+    fill(*shard, 0, rows, 1);
+    if (!at_first) shard->set_primary_arcs(half);
+    const char* when = at_first ? "grouped before" : "grouped afterwards";
+    expect_true(*shard, before, when);
+    const auto bytes = static_cast<double>(shard->stats().memory_bytes) / static_cast<double>(rows);
+    if (at_first) {  // else the first group has room for what has left it
+      EXPECT_LE(bytes - GetParam().content - kKeyBytes, 48.0) << rows << " records of " << bytes << " bytes";
+    }
+    shard->set_primary_arcs(ArcSet::whole());
+    expect_true(*shard, before, "in one group again");
+  }
+}
+
+// A key that was erased has a tombstone for as long as nobody collects it, but no vector.
+TEST_P(ShardMemory, OfErasedKeysServesOthersBeforeTheirTombstonesAreCollected) {
+  if (IndexFamily::kHnsw == parse_spec(spec()).family) GTEST_SKIP() << "rows of a graph stay until it is built anew";
+  const std::size_t rows = GetParam().rows;
+  const std::size_t before = resident_bytes();
+  const auto shard = make_shard();
+  fill(*shard, 0, rows, 1);
+  fill(*shard, 0, rows, 2, true, 2);
+  fill(*shard, rows, rows + rows / 2, 3);
+  expect_true(*shard, before, "half of the keys gone and others come");
+  const double tombstones = 48 + kKeyBytes;
+  const auto bytes = static_cast<double>(shard->stats().memory_bytes) / static_cast<double>(rows);
+  // where rows have no number of their own but their key's, a table or two more, and what was not worth one
+  EXPECT_LE(bytes - GetParam().content - kKeyBytes - tombstones / 2, 48 + 12 + 0.02 * GetParam().content) << bytes << " bytes a live record";
+}
+
 constexpr auto kNone = SearchCodes::kNone;
 constexpr auto kInt8 = SearchCodes::kInt8;
 INSTANTIATE_TEST_SUITE_P(Families, ShardMemory,
