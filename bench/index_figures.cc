@@ -273,20 +273,22 @@ double content_bytes(const IndexData& data, const std::string& factory) {
   return vector;
 }
 
-Json memory_row(const IndexData& data, const std::string& factory, std::size_t shards) {
+Json memory_row(const IndexData& data, const std::string& factory, std::size_t shards, std::size_t replicas = 1) {
   // threads, their arenas and scratch memory are not the shards'
-  Cluster(data, factory, shards, 1).load(0, std::min<std::size_t>(data.rows(), 8000));
-  Cluster cluster(data, factory, shards, 1);
+  Cluster(data, factory, shards, replicas).load(0, std::min<std::size_t>(data.rows(), 8000));
+  Cluster cluster(data, factory, shards, replicas);
   const std::size_t before = resident_bytes();
   cluster.load(0, data.rows());
   const std::size_t growth = resident_bytes() - before;
   std::uint64_t counted = 0;
   for (const auto& state : cluster.router().shard_states()) counted += state.stats.memory_bytes;
-  const double overhead = static_cast<double>(counted) / static_cast<double>(data.rows()) - content_bytes(data, factory);
+  const std::size_t records = data.rows() * replicas;
+  const double overhead = static_cast<double>(counted) / static_cast<double>(records) - content_bytes(data, factory);
   const double truth = static_cast<double>(counted) / static_cast<double>(growth);
   return {{"figure", "memory"},
           {"engine", cluster.name()},
           {"rows", data.rows()},
+          {"records", records},
           {"memory_bytes", counted},
           {"growth_bytes", growth},
           {"counted_over_growth", truth},
@@ -300,7 +302,9 @@ Json memory_row(const IndexData& data, const std::string& factory, std::size_t s
 std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf) {
   std::vector<Json> rows;
   for (const std::string& factory : {std::string("Flat"), std::string("HNSW16"), ivf}) rows.push_back(memory_row(data, factory, 1));
-  rows.push_back(memory_row(data, ivf, 8));
+  rows.push_back(memory_row(data, "Flat", 2, 2));
+  rows.push_back(memory_row(data, ivf, 2, 2));
+  for (const std::size_t replicas : {1, 2}) rows.push_back(memory_row(data, ivf, 8, replicas));
   return rows;
 }
 
