@@ -8,6 +8,7 @@
 #include <functional>
 #include <utility>
 
+#include "core/prefetch.h"
 #include "index/distance.h"
 #include "index/faiss_factory.h"
 #include "index/faiss_lists.h"
@@ -30,13 +31,14 @@ IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec:
   }
   if (!homes_->places_) homes_->places_.emplace(homes_->indexes() * nlist_);
   homes_->lists_[number_] = this;
+  count_homes();
 }
 
 /// The homes may go on without it: a shard's second group that could not be built.
 IvfLists::~IvfLists() {
   if (homes_->lists_[number_] != this) return;
   homes_->lists_[number_] = nullptr;
-  leave_room();
+  homes_->awaited_[number_] = 0;
   if (homes_->indexes() == 1 || homes_->lists_[1 - number_] == nullptr) return;
   for (std::size_t row = 0; row < places().rows(); ++row) {
     if (!holds(static_cast<Row>(row))) continue;
@@ -86,6 +88,16 @@ IvfLists::Room IvfLists::make_room(Row last, std::span<const std::uint32_t> want
 void IvfLists::take_room(Room& room) noexcept {
   for (ListTables::Room& table : room.codes) (blocks_ ? blocks_->tables() : codes_->tables()).exchange(table);
   for (ListTables::Room& table : room.numbers) rows_->tables().exchange(table);
+}
+
+void IvfLists::count_homes() noexcept {
+  homes_->bytes_.store(places().memory_bytes() + (homes_->vectors_ ? vectors().memory_bytes() : 0), std::memory_order_relaxed);
+}
+
+void IvfLists::prefetch_code(Row row) const noexcept {
+  if (!blocks_ && !is_here(places()[row])) return;
+  const std::uint8_t* code = code_of(row);
+  for (std::size_t byte = 0; byte < std::min<std::size_t>(code_bytes(), 1024); byte += 64) annulus::prefetch(code + byte);
 }
 
 void IvfLists::set_place(Row row, std::size_t list, std::size_t position) noexcept {
@@ -186,11 +198,11 @@ void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
     }
     std::exchange(saved->codes[list], {});  // not in memory twice
   }
+  leave_room();
 }
 
 std::size_t IvfLists::memory_bytes() const noexcept {
-  std::size_t by_row = 0;
-  if (number_ == 0) by_row = places().memory_bytes() + (blocks_ ? vectors().memory_bytes() : 0);
+  const std::size_t by_row = number_ == 0 ? homes_->bytes_.load(std::memory_order_relaxed) : 0;
   return by_row + (blocks_ ? blocks_->memory_bytes() : codes_->memory_bytes() + rows_->memory_bytes());
 }
 

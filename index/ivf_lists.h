@@ -51,9 +51,7 @@ class IvfLists {
   const Int8BlockLists* blocks() const noexcept { return blocks_ ? &*blocks_ : nullptr; }
 
   /// Of rows that are here, and not in the other index that has these homes.
-  bool holds(Row row) const noexcept {
-    return places().holds(row) && places()[row].list - first_list_ < nlist_;
-  }
+  bool holds(Row row) const noexcept { return places().holds(row) && is_here(places()[row]); }
   std::size_t list_of(Row row) const noexcept { return place_of(row).list; }
   const std::uint8_t* code_of(Row row) const noexcept {
     if (blocks_) return vectors()[row];
@@ -61,6 +59,8 @@ class IvfLists {
     return codes_->entry(place.list, place.offset);
   }
   void prefetch_place(Row row) const noexcept { places().prefetch(row); }
+  /// Asks for the code of a row that is here, or has just left for the other index.
+  void prefetch_code(Row row) const noexcept;
 
   /// Longer tables for lists that have to grow, by what lies in them.
   struct Room {
@@ -74,7 +74,10 @@ class IvfLists {
   void take_room(Room& room) noexcept;
 
   /// No more of what room was made for will be put.
-  void leave_room() noexcept { homes_->awaited_[number_] = 0; }
+  void leave_room() noexcept {
+    homes_->awaited_[number_] = 0;
+    count_homes();
+  }
 
   /// Puts a row, for which there is room, at the end of a list, and takes it from where it was, here or in the other index that has
   /// these homes. `int8_code` and `norm` are of no account without blocks.
@@ -100,6 +103,8 @@ class IvfLists {
     place.list -= first_list_;
     return place;
   }
+  bool is_here(RowPlaces::Place place) const noexcept { return place.list - first_list_ < nlist_; }
+  void count_homes() noexcept;
   void set_place(Row row, std::size_t list, std::size_t position) noexcept;
   void leave_list(Row row) noexcept;
 

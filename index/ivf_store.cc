@@ -163,11 +163,7 @@ class IvfStore final : public RowStore {
     if (lists_.holds(row)) lists_.take_out(row);
   }
 
-  void prefetch(Row row) const noexcept override {
-    if (!lists_.holds(row)) return;
-    const std::uint8_t* code = lists_.code_of(row);
-    for (std::size_t byte = 0; byte < std::min<std::size_t>(lists_.code_bytes(), 1024); byte += 64) annulus::prefetch(code + byte);
-  }
+  void prefetch(Row row) const noexcept override { lists_.prefetch_code(row); }
 
   void prefetch_place(Row row) const noexcept override { lists_.prefetch_place(row); }
 
@@ -207,6 +203,7 @@ class IvfStore final : public RowStore {
     IvfLists::Room room = copy->lists_.make_room(static_cast<Row>(rows.size() - 1), where, [](const auto& step) { step(); });
     copy->lists_.take_room(room);
     for (std::size_t i = 0; i < rows.size(); ++i) copy->lists_.put_from(lists_, rows[i], static_cast<Row>(i));
+    copy->lists_.leave_room();
     return copy;
   }
 

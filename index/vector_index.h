@@ -78,9 +78,10 @@ class VectorIndex {
 
   /// The same for number 0 or 1 of two indexes of one spec and codec, whose ids are of one set, dense and below 2^31, and each in one of the
   /// two: a family of lists keeps for both what it keeps by id. Number 0 comes first, and stays as long as the other. An id that is
-  /// committed to one of them leaves the other, which is to be told at once (`erase`), before it is asked for anything. For both together
-  /// what is said of one index's thread safety holds, but for searches of the one beside mutations of the other that hold is not in
-  /// yet. memory_bytes() of number 0 has what is kept for both. Upserts throw Error(kResourceExhausted) for greater ids.
+  /// committed to one of them leaves the other, which is to be told at once (`erase`), before it is asked for anything.
+  /// memory_bytes() of number 0 has what is kept for both. Upserts throw Error(kResourceExhausted) for greater ids.
+  /// Thread safety: the two are as one index; but while one of them has ids that the other never had, and nobody searches it yet, its mutations
+  /// may go on beside searches of the other, if its `stage` is given an `alone` that keeps these out.
   void attach_codec(std::shared_ptr<const Codec> codec, std::shared_ptr<RowHomes> homes, std::size_t number);
 
   const IndexSpec& spec() const noexcept;

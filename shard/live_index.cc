@@ -14,8 +14,6 @@ constexpr std::size_t kCopyBlock = 256;
 // Ids that are looked at meanwhile.
 constexpr std::size_t kLookBlock = 4096;
 
-void at_once(const std::function<void()>& step) { step(); }
-
 }  // namespace
 
 LiveIndex::LiveIndex(VectorIndex index, FifoMutex& writes, FairSharedMutex& rows)
@@ -26,7 +24,7 @@ LiveIndex::Staged LiveIndex::stage(std::span<const VectorId> ids, const MatrixVi
   staged.current = current_.stage(ids, vectors, alone());
   if (!next_) return staged;
   try {
-    staged.next = next_->stage(ids, vectors, at_once);
+    staged.next = next_->stage(ids, vectors, alone());
   } catch (...) {
     std::unique_lock lock(rows_);
     current_.abandon(staged.current);
@@ -111,7 +109,9 @@ VectorId LiveIndex::copy_block(VectorId begin, VectorId end) {
   for (std::size_t i = 0; i < missing.size(); ++i) {
     current_.reconstruct(missing[i], std::span(vectors.row(static_cast<Eigen::Index>(i)).data(), d));
   }
-  next_->upsert(missing, vectors);
+  // it may have something together with an index that is searched: what is exchanged of that, is exchanged while nobody searches
+  StagedRows staged = next_->stage(missing, vectors, alone());
+  next_->commit(staged, staged.left());
   next_bytes_.store(next_->memory_bytes(), std::memory_order_relaxed);
   return id;
 }
