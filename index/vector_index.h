@@ -80,7 +80,7 @@ class VectorIndex {
   /// two: a family of lists keeps for both what it keeps by id. Number 0 comes first, and stays as long as the other. An id that is
   /// committed to one of them leaves the other, which is to be told at once (`erase`), before it is asked for anything.
   /// memory_bytes() of number 0 has what is kept for both. Upserts throw Error(kResourceExhausted) for greater ids.
-  /// Thread safety: the two are as one index; but while one of them has ids that the other never had, and nobody searches it yet, its mutations
+  /// Thread safety: the two are as one index; but while nobody searches one of them yet, its mutations of ids that the other does not hold
   /// may go on beside searches of the other, if its `stage` is given an `alone` that keeps these out.
   void attach_codec(std::shared_ptr<const Codec> codec, std::shared_ptr<RowHomes> homes, std::size_t number);
 

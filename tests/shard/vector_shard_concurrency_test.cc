@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <set>
 #include <thread>
@@ -212,6 +213,94 @@ TEST_P(BusyShard, FindsEachPrimaryRowWhileRowsChangeTheirGroup) {
   stop.store(true);
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(shard.stats().live, kKeys);
+}
+
+// The primary group has lists before the secondary one has: what both keep by row grows beside searches of the first.
+class TrainedShard : public ::testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Indexes, TrainedShard, ::testing::Values("IVF4,Flat", "IVF4,SQ8"), [](const auto& index) {
+  return std::string(index.param).substr(5);
+});
+
+TEST_P(TrainedShard, AnswersFromBothGroupsWhileTheyGetLists) {
+  constexpr std::size_t kKeys = 3000;
+  constexpr std::size_t kDimension = 16;
+  const IndexSpec spec = spec_of(GetParam(), kDimension);
+  const ArcSet half({{0, Token{1} << 63}});
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kKeys; ++i) names.push_back("k" + std::to_string(i));
+  const auto codec = Codec::train(spec, random_matrix(600, kDimension, 1));
+  for (std::uint64_t round = 0; round < (kSanitized ? 2U : 6U); ++round) {
+    VectorShard shard("s", spec);
+    shard.set_primary_arcs(half);
+    // every third key is written and erased in turns, the others are overwritten
+    const auto write = [&](std::uint64_t version) {
+      const Matrix vectors = random_matrix(kKeys, kDimension, version);
+      std::vector<RecordView> records;
+      for (std::size_t i = 0; i < kKeys; ++i) {
+        const bool deleted = i % 3 == 0 && version % 2 == 0;
+        const float* vector = deleted ? nullptr : vectors.row(static_cast<Eigen::Index>(i)).data();
+        records.push_back({.key = names[i], .version = {version, 0}, .deleted = deleted, .vector = vector});
+      }
+      std::vector<WriteOutcome> outcomes(kKeys);
+      shard.upsert_if_newer(records, WriteMode::kInsertOrUpdate, outcomes);
+    };
+    write(1);
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> readers;
+    for (const RowGroups groups : {RowGroups::kPrimary, RowGroups::kAll}) {
+      readers.emplace_back([&, groups] {
+        std::mt19937_64 random(static_cast<std::uint64_t>(groups) + round);
+        CandidateLists lists;
+        std::vector<RefineItem> items;
+        std::vector<float> refined;
+        while (!stop.load()) {
+          const Vector query = random_vector(kDimension, random);
+          const QueryBatch batch(spec, query, {.nprobe = 4});
+          shard.candidates({.queries = batch, .k = 2 * kKeys, .groups = groups}, lists);
+          std::size_t found = 0;
+          std::set<KeyView> seen;
+          for (const auto& entry : lists.of(0)) {
+            const KeyView key = lists.key(entry);
+            ASSERT_TRUE(seen.insert(key).second) << key;
+            found += std::stoul(std::string(key.substr(1))) % 3 != 0 && half.contains(token_of_key(key)) ? 1 : 0;
+          }
+          std::size_t must = 0;
+          for (std::size_t i = 0; i < kKeys; ++i) must += i % 3 != 0 && half.contains(token_of_key(names[i])) ? 1 : 0;
+          ASSERT_EQ(found, must);
+          items.clear();
+          for (std::size_t i = 1; i < kKeys; i += 30) items.push_back({0, names[i], 0});
+          refined.assign(items.size(), 0);
+          shard.refine(query, items, refined);
+          for (const float distance : refined) ASSERT_TRUE(std::isfinite(distance));
+          ASSERT_GT(shard.stats().memory_bytes, kKeys * 16);
+        }
+      });
+    }
+    std::thread writer([&] {
+      for (std::uint64_t version = 2; version <= 9; ++version) write(version);
+    });
+    std::thread mover([&] {
+      while (!stop.load()) {
+        shard.set_primary_arcs(half.united(ArcSet({{Token{1} << 63, Token{3} << 62}})));
+        shard.set_primary_arcs(half);
+      }
+    });
+    shard.attach_codec(codec);
+    writer.join();
+    stop.store(true);
+    mover.join();
+    for (std::thread& reader : readers) reader.join();
+    const Matrix last = random_matrix(kKeys, kDimension, 9);
+    for (std::size_t i = 0; i < kKeys; ++i) {
+      Vector vector(static_cast<Eigen::Index>(kDimension));
+      ASSERT_TRUE(shard.get(names[i], std::span(vector.data(), kDimension)).found);
+      if (shard.lossless()) {
+        ASSERT_EQ(vector, last.row(static_cast<Eigen::Index>(i))) << names[i];
+      }
+    }
+    EXPECT_EQ(shard.stats().live, kKeys);
+  }
 }
 
 TEST(CompactingShards, TakeTurnsAndDoNotStopSearches) {
