@@ -16,9 +16,9 @@
 namespace annulus {
 
 IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec, std::shared_ptr<RowHomes> homes,
-                   std::size_t index)
-    : d_(spec.dimension), nlist_(parsed.nlist), homes_(std::move(homes)), number_(index),
-      first_list_(static_cast<std::uint32_t>(index * nlist_)), codec_(codec),
+                   std::size_t number)
+    : d_(spec.dimension), nlist_(parsed.nlist), homes_(std::move(homes)), number_(number),
+      first_list_(static_cast<std::uint32_t>(number * nlist_)), codec_(codec),
       index_(make_faiss_ivf(spec, parsed, codec.ivf().quantizer)), code_bytes_(index_->code_size) {
   copy_coding(codec.ivf(), *index_);
   index_->replace_invlists(std::make_unique<FaissLists>(nlist_, code_bytes(), *this).release(), true);
@@ -31,20 +31,18 @@ IvfLists::IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec:
   }
   if (!homes_->places_) homes_->places_.emplace(homes_->indexes() * nlist_);
   homes_->lists_[number_] = this;
-  count_homes();
-}
-
-/// The homes may go on without it: a shard's second group that could not be built.
-IvfLists::~IvfLists() {
-  if (homes_->lists_[number_] != this) return;
-  homes_->lists_[number_] = nullptr;
-  homes_->awaited_[number_] = 0;
-  if (homes_->indexes() == 1 || homes_->lists_[1 - number_] == nullptr) return;
   for (std::size_t row = 0; row < places().rows(); ++row) {
     if (!holds(static_cast<Row>(row))) continue;
     homes_->places_->forget(static_cast<Row>(row));
     if (blocks_) homes_->vectors_->remove(static_cast<Row>(row));
   }
+  count_homes();
+}
+
+IvfLists::~IvfLists() {
+  if (homes_->lists_[number_] != this) return;
+  homes_->lists_[number_] = nullptr;
+  homes_->awaited_[number_] = 0;
 }
 
 Row IvfLists::row(std::size_t list, std::size_t position) const noexcept {
@@ -82,6 +80,7 @@ IvfLists::Room IvfLists::make_room(Row last, std::span<const std::uint32_t> want
   }
   homes_->places_->reserve(end, longest, alone);
   homes_->awaited_[number_] = sorted.size();
+  count_homes();
   return room;
 }
 
@@ -109,7 +108,7 @@ void IvfLists::put(Row row, std::size_t list, const std::uint8_t* code, const st
   if (holds(row)) {
     leave_list(row);
   } else if (places().holds(row)) {
-    homes_->lists_[1 - number_]->leave_list(row);
+    if (IvfLists* other = homes_->lists_[1 - number_]) other->leave_list(row);
   } else if (blocks_) {
     homes_->vectors_->add(row);
   }
@@ -198,7 +197,7 @@ void IvfLists::take(const RowTable& rows, faiss::Index& loaded) {
     }
     std::exchange(saved->codes[list], {});  // not in memory twice
   }
-  leave_room();
+  expect_no_more();
 }
 
 std::size_t IvfLists::memory_bytes() const noexcept {

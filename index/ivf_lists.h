@@ -28,9 +28,9 @@ namespace annulus {
 /// that share their homes as for one.
 class IvfLists {
  public:
-  /// `index` is the number of this one among those that share `homes`; there is no other of this number, or it goes away next.
+  /// `number`: of this one among those that share `homes`. What the last one of this number held there is forgotten, O(rows).
   IvfLists(const IndexSpec& spec, const ParsedSpec& parsed, const Codec::Impl& codec, std::shared_ptr<RowHomes> homes,
-           std::size_t index);
+           std::size_t number);
   ~IvfLists();
   IvfLists(const IvfLists&) = delete;
   IvfLists& operator=(const IvfLists&) = delete;
@@ -77,6 +77,12 @@ class IvfLists {
   void leave_room() noexcept {
     homes_->awaited_[number_] = 0;
     count_homes();
+  }
+
+  /// Every row that was expected is here.
+  void expect_no_more() noexcept {
+    leave_room();
+    homes_->expect_no_more();
   }
 
   /// Puts a row, for which there is room, at the end of a list, and takes it from where it was, here or in the other index that has

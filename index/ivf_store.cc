@@ -203,7 +203,7 @@ class IvfStore final : public RowStore {
     IvfLists::Room room = copy->lists_.make_room(static_cast<Row>(rows.size() - 1), where, [](const auto& step) { step(); });
     copy->lists_.take_room(room);
     for (std::size_t i = 0; i < rows.size(); ++i) copy->lists_.put_from(lists_, rows[i], static_cast<Row>(i));
-    copy->lists_.leave_room();
+    copy->lists_.expect_no_more();
     return copy;
   }
 
@@ -363,6 +363,8 @@ class IvfStore final : public RowStore {
 }  // namespace
 
 std::shared_ptr<RowHomes> homes_for_two(std::size_t rows) { return std::make_shared<RowHomes>(2, rows); }
+
+void expect_no_more(RowHomes& homes) noexcept { homes.expect_no_more(); }
 
 std::unique_ptr<RowStore> make_ivf_store(const IndexSpec& spec, const ParsedSpec& parsed, const Codec& codec,
                                          std::shared_ptr<RowHomes> homes, std::size_t number) {

@@ -25,6 +25,12 @@ class RowHomes {
 
   std::size_t indexes() const noexcept { return indexes_; }
 
+  /// All rows that were expected are in.
+  void expect_no_more() noexcept {
+    expected_rows_ = 0;
+    if (vectors_) vectors_->expect_no_more();
+  }
+
  private:
   friend class IvfLists;
 

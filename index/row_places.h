@@ -1,6 +1,7 @@
 // Internal: where the rows of an IVF are, in 4 bytes each.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstddef>
@@ -14,8 +15,8 @@
 namespace annulus {
 
 /// A list, and a position in it, for each row that is anywhere. A place takes 4 bytes: the list's number takes the bits that it
-/// needs, the position what is left. Once a list has more positions than that (half a million in an index of 4096 lists), all
-/// places take 8.
+/// needs, the position what is left. Once a list has more positions than that (half a million in an index of 4096 lists, half as many
+/// in two of them), all places take 8.
 /// Thread safety: const calls from any threads at once; `reserve` beside them; other calls exclude all else.
 class RowPlaces {
  public:
@@ -44,7 +45,7 @@ class RowPlaces {
   void reserve(std::size_t rows, std::size_t positions, const WhileAlone& alone) {
     packed_.reserve(rows);
     const bool widens = !wide_ && positions > std::size_t{1} << offset_bits_;
-    if (wide_ || widens) upper_.reserve(rows);
+    if (wide_ || widens) upper_.reserve(std::max(rows, packed_.capacity()));  // also for rows that others made room for
     if (!widens) return;
     upper_.resize(packed_.size(), 0);
     alone([&] { wide_ = true; });

@@ -14,9 +14,12 @@ bool RowVectors::wasteful(std::size_t end, std::size_t held) const noexcept {
 }
 
 void RowVectors::reserve(std::size_t end, std::size_t count, const std::function<bool(Row)>& has, const WhileAlone& alone) {
-  if (!by_table_ && wasteful(std::max(end, end_), held_ + count)) make_table(has, alone);
+  const std::size_t end_then = std::max(end, end_);
+  if (expected_ != 0) expected_ += std::min(count, end_then - end_);
+  promised_ = std::max(promised_, end);
+  if (!by_table_ && wasteful(end_then, held_ + count)) make_table(has, alone);
   if (by_table_) {
-    table_.reserve(end);
+    table_.reserve(promised_);
     if (count > free_count_) entries_.reserve(end_, end_ + (count - free_count_));
   } else if (end > end_) {
     entries_.reserve(end_, end);

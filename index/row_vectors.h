@@ -17,7 +17,8 @@ namespace annulus {
 /// Thread safety: const calls from any threads at once; `reserve` beside them; other calls exclude all else.
 class RowVectors {
  public:
-  /// bytes >= 4. `expected`: so many rows will have an entry before long, in any order.
+  /// bytes >= 4. `expected`: so many rows, and those with greater numbers than were there, will have an entry before long, in any
+  /// order; until expect_no_more() what is missing of them counts for used.
   RowVectors(std::size_t bytes, std::size_t expected) noexcept : bytes_(bytes), expected_(expected), entries_(bytes) {}
 
   /// Of a row that has one.
@@ -27,6 +28,8 @@ class RowVectors {
   /// The next `count` calls of add(), for rows below `end`, cannot throw. `has(row)` says which rows have an entry. O(count)
   /// amortised, and once O(rows), of which one step is done while `alone`. What is thrown leaves all entries as they were.
   void reserve(std::size_t end, std::size_t count, const std::function<bool(Row)>& has, const WhileAlone& alone);
+
+  void expect_no_more() noexcept { expected_ = 0; }
 
   /// Gives `row`, which has none, an entry with anything in it. There is room for it.
   void add(Row row) noexcept;
@@ -47,6 +50,7 @@ class RowVectors {
   std::size_t bytes_;
   std::size_t expected_;
   EntryTable entries_;
+  std::size_t promised_ = 0;   ///< the greatest `end` that reserve() was given
   std::size_t end_ = 0;        ///< entries that ever were a row's are below it
   std::size_t held_ = 0;       ///< rows that have one
   std::size_t untouched_ = 0;  ///< entries below end_ that probably were never written

@@ -95,7 +95,7 @@ BlockSlot SharedBlocks::take(std::size_t quarters) {
     set_used(block, static_cast<Quarters>(way.used | way.wanted));
     return {block, static_cast<std::uint32_t>(std::countr_zero(way.wanted))};
   }
-  used_.reserve(used_.size() + 1);  // what can throw comes first
+  if (blocks_.in_use() == used_.size()) used_.reserve(used_.size() + 1);  // what can throw comes first
   const std::uint32_t block = blocks_.take();
   if (block >= used_.size()) used_.resize(block + 1, 0);
   // lanes without a row are multiplied like others: they must hold something

@@ -39,8 +39,11 @@ class StagedRows {
 /// What two indexes keep together by id: see attach_codec.
 class RowHomes;
 
-/// For two indexes, which before long will hold `rows` vectors together.
+/// For two indexes, which before long will hold `rows` vectors together, and those that are added meanwhile.
 std::shared_ptr<RowHomes> homes_for_two(std::size_t rows);
+
+/// They do. A mutation of both indexes.
+void expect_no_more(RowHomes& homes) noexcept;
 
 /// An index over FAISS containers: upsert, erase, search, reconstruct, save, load, compact.
 ///
@@ -76,12 +79,14 @@ class VectorIndex {
   /// Error(kFailedPrecondition) if the spec needs none or the index holds vectors.
   void attach_codec(std::shared_ptr<const Codec> codec);
 
-  /// The same for number 0 or 1 of two indexes of one spec and codec, whose ids are of one set, dense and below 2^31, and each in one of the
-  /// two: a family of lists keeps for both what it keeps by id. Number 0 comes first, and stays as long as the other. An id that is
-  /// committed to one of them leaves the other, which is to be told at once (`erase`), before it is asked for anything.
-  /// memory_bytes() of number 0 has what is kept for both. Upserts throw Error(kResourceExhausted) for greater ids.
-  /// Thread safety: the two are as one index; but while nobody searches one of them yet, its mutations of ids that the other does not hold
-  /// may go on beside searches of the other, if its `stage` is given an `alone` that keeps these out.
+  /// The same for number 0 or 1 of two indexes of one spec and codec, whose ids are of one set, dense and below 2^31 - 1, and each in
+  /// one of the two: a family of lists keeps for both what it keeps by id. Number 0 comes first. An id that is committed to one of
+  /// them leaves the other, which is to be told at once (`erase`), before it is asked for anything. Both may have staged ids, of which
+  /// none is in the other, before either commits. memory_bytes() of number 0 has what is kept for both. Upserts throw
+  /// Error(kResourceExhausted) for greater ids. An index that is destroyed with ids in it must not be missed: another of its number may
+  /// come, and begins empty.
+  /// Thread safety: the two are as one index, and this is a mutation of both; but while nobody searches one of them yet, its mutations of
+  /// ids that the other does not hold may go on beside searches of the other, if its `stage` is given an `alone` that keeps these out.
   void attach_codec(std::shared_ptr<const Codec> codec, std::shared_ptr<RowHomes> homes, std::size_t number);
 
   const IndexSpec& spec() const noexcept;

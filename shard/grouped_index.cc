@@ -38,7 +38,7 @@ void search(const VectorIndex& index, const QueryBatch& batch, std::size_t k, co
 }  // namespace
 
 GroupedIndex::GroupedIndex(const IndexSpec& spec, FifoMutex& writes, FairSharedMutex& rows)
-    : rows_(rows), primary_(first_index(spec), writes, rows) {
+    : writes_(writes), rows_(rows), primary_(first_index(spec), writes, rows) {
   if (parse_spec(spec).family != IndexFamily::kHnsw) secondary_.emplace(first_index(spec), writes, rows);
 }
 
@@ -105,7 +105,7 @@ void GroupedIndex::move(std::span<const VectorId> ids, RowGroup to, std::size_t 
     std::unique_lock lock(rows_);
     try {
       target.commit(staged, count);
-    } catch (...) {
+    } catch (...) {  // of lists, none does
       target.abandon(staged);
       target.erase(std::span(moving).subspan(begin, count));
       throw;
@@ -216,28 +216,62 @@ std::size_t GroupedIndex::memory_bytes() const noexcept {
   return primary_.memory_bytes() + (secondary_ ? secondary_->memory_bytes() : 0);
 }
 
+VectorIndex GroupedIndex::trained(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec,
+                                 const std::shared_ptr<RowHomes>& homes, std::size_t number) {
+  VectorIndex index(spec);
+  index.attach_codec(codec, homes, number);
+  return index;
+}
+
 void GroupedIndex::attach_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard) {
   VectorIndex(spec).attach_codec(codec);  // throws if it cannot be
-  const auto is_held = [&](const LiveIndex& group) {
+  const auto held_by = [&](const LiveIndex& group) {
     const auto& held = group.current().codec();
-    return held != nullptr && held->fingerprint() == codec->fingerprint();
+    return held == nullptr ? std::uint64_t{0} : held->fingerprint();
   };
-  for (LiveIndex* group : {&primary_, secondary_ ? &*secondary_ : nullptr}) {
-    if (group == nullptr) continue;
+  std::uint64_t primary = 0;
+  std::uint64_t secondary = codec->fingerprint();
+  std::size_t rows = 0;
+  {
     std::shared_lock lock(rows_);
-    if (is_held(*group)) continue;
-    if (group->current().codec() != nullptr && size() != 0) {
-      throw Error(ErrorCode::kFailedPrecondition,
-                  "shard '" + shard + "' holds " + std::to_string(size()) +
-                      " vectors in codes of another codec; attach a codec to a shard that has none");
-    }
-    // a secondary group that could not be built before joins the primary one that could
-    if (group == &primary_) homes_ = homes_for_two(size());
-    lock.unlock();
-    VectorIndex trained(spec);
-    trained.attach_codec(codec, homes_, group == &primary_ ? 0 : 1);
-    group->rebuild(std::move(trained));
+    rows = size();
+    primary = held_by(primary_);
+    if (secondary_) secondary = held_by(*secondary_);
   }
+  const auto is_another = [&](std::uint64_t held) { return held != 0 && held != codec->fingerprint(); };
+  if (is_another(primary) || is_another(secondary)) return exchange_codec(spec, codec, shard);
+  if (primary == 0) {
+    auto homes = homes_for_two(rows);
+    primary_.rebuild(trained(spec, codec, homes, 0));
+    homes_ = std::move(homes);
+  }
+  // one that could not be built before joins the primary one, which could
+  if (secondary == 0) {
+    std::unique_lock writing(writes_);
+    VectorIndex index = trained(spec, codec, homes_, 1);
+    writing.unlock();
+    secondary_->rebuild(std::move(index), true);
+  }
+  std::lock_guard writing(writes_);
+  if (homes_ != nullptr) expect_no_more(*homes_);
+}
+
+/// In the place of another: of an empty shard, both groups at once.
+void GroupedIndex::exchange_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard) {
+  auto homes = homes_for_two(0);
+  VectorIndex primary = trained(spec, codec, homes, 0);
+  std::optional<VectorIndex> secondary;
+  if (secondary_) secondary.emplace(trained(spec, codec, homes, 1));
+  std::lock_guard writing(writes_);  // the former ones are destroyed when the locks are free
+  if (size() != 0) {
+    throw Error(ErrorCode::kFailedPrecondition,
+                "shard '" + shard + "' holds " + std::to_string(size()) +
+                    " vectors in codes of another codec; attach a codec to a shard that has none");
+  }
+  std::unique_lock lock(rows_);
+  primary_.exchange(primary);
+  if (secondary_) secondary_->exchange(*secondary);
+  homes_ = std::move(homes);
 }
 
 bool GroupedIndex::compaction_due(double fraction, std::size_t rows) const noexcept {

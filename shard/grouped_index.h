@@ -91,7 +91,11 @@ class GroupedIndex {
   Staged stage_groups(std::size_t count, std::size_t primaries, Stage&& stage);
   LiveIndex::Staged stage_copies(std::span<const VectorId> ids, const LiveIndex& source, LiveIndex& target, Matrix& vectors) const;
   bool holds_elsewhere(VectorId id, RowGroup to) const noexcept;
+  static VectorIndex trained(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::shared_ptr<RowHomes>& homes,
+                             std::size_t number);
+  void exchange_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard);
 
+  FifoMutex& writes_;
   FairSharedMutex& rows_;
   std::shared_ptr<RowHomes> homes_;  ///< of both groups, where they have lists
   LiveIndex primary_;

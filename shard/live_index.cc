@@ -24,7 +24,7 @@ LiveIndex::Staged LiveIndex::stage(std::span<const VectorId> ids, const MatrixVi
   staged.current = current_.stage(ids, vectors, alone());
   if (!next_) return staged;
   try {
-    staged.next = next_->stage(ids, vectors, alone());
+    staged.next = next_->stage(ids, vectors, alone_for_next());
   } catch (...) {
     std::unique_lock lock(rows_);
     current_.abandon(staged.current);
@@ -51,6 +51,11 @@ WhileAlone LiveIndex::alone() {
   };
 }
 
+WhileAlone LiveIndex::alone_for_next() {
+  if (next_shares_) return alone();
+  return [](const std::function<void()>& step) { step(); };
+}
+
 void LiveIndex::commit(Staged& staged, std::size_t count) {
   if (next_ && staged.next.left() != 0) next_->commit(staged.next, count);
   current_.commit(staged.current, count);
@@ -66,7 +71,7 @@ std::size_t LiveIndex::erase(std::span<const VectorId> ids) {
   return current_.erase(ids);
 }
 
-void LiveIndex::rebuild(VectorIndex next) {
+void LiveIndex::rebuild(VectorIndex next, bool shares) {
   static std::mutex turns;  // of the process: no two indexes are there twice at a time
   const std::lock_guard turn(turns);
   VectorId end = 0;  // what is written from now on is written to both
@@ -74,6 +79,7 @@ void LiveIndex::rebuild(VectorIndex next) {
     std::lock_guard writing(writes_);
     end = current_.ids_end();
     next_.emplace(std::move(next));
+    next_shares_ = shares;
   }
   try {
     // in the order of ids: where they are dense from the first block on, they take less memory
@@ -109,8 +115,7 @@ VectorId LiveIndex::copy_block(VectorId begin, VectorId end) {
   for (std::size_t i = 0; i < missing.size(); ++i) {
     current_.reconstruct(missing[i], std::span(vectors.row(static_cast<Eigen::Index>(i)).data(), d));
   }
-  // it may have something together with an index that is searched: what is exchanged of that, is exchanged while nobody searches
-  StagedRows staged = next_->stage(missing, vectors, alone());
+  StagedRows staged = next_->stage(missing, vectors, alone_for_next());
   next_->commit(staged, staged.left());
   next_bytes_.store(next_->memory_bytes(), std::memory_order_relaxed);
   return id;

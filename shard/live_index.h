@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "core/fair_shared_mutex.h"
 #include "core/fifo_mutex.h"
@@ -49,17 +50,24 @@ class LiveIndex {
   /// Puts `next`, which is empty, in the current one's place when it holds the same vectors. O(greatest id). Takes `writes` for one
   /// block of vectors at a time; the caller holds no lock, and calls it from one thread at a time. Indexes of a process take turns:
   /// beside those that answer there is one copy at a time, of the largest at most. What it throws leaves the current index.
-  void rebuild(VectorIndex next);
+  /// `shares`: the next one has something together with an index that is searched (VectorIndex::attach_codec): the steps that change
+  /// it take `rows` exclusively.
+  void rebuild(VectorIndex next, bool shares = false);
+
+  /// Puts `index` in the current one's place, and that in `index`. The caller holds both locks exclusively, and rebuilds nothing.
+  void exchange(VectorIndex& index) noexcept { std::swap(current_, index); }
 
   /// Memory of both.
   std::size_t memory_bytes() const noexcept;
 
  private:
   WhileAlone alone();
+  WhileAlone alone_for_next();
   VectorId copy_block(VectorId begin, VectorId end);
 
   VectorIndex current_;
   std::optional<VectorIndex> next_;  // guarded by `writes`
+  bool next_shares_ = false;         // the same
   std::atomic<std::size_t> next_bytes_{0};
   FifoMutex& writes_;
   FairSharedMutex& rows_;

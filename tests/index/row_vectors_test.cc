@@ -120,6 +120,29 @@ TEST(RowVectors, NeedNoTableWhereTheRestIsExpected) {
   EXPECT_EQ(model.bytes(), kBytes);
 }
 
+TEST(RowVectors, NeedNoTableForThoseThatComeWhileOthersAreExpected) {
+  constexpr Row kRows = 20'000;
+  Model model(kRows);
+  Row next = kRows;
+  for (Row row = 0; row < kRows; ++row) {
+    model.reserve(row + std::size_t{1}, 1);
+    model.add(row);
+    if (row % 2 == 0) continue;
+    model.reserve(next + std::size_t{1}, 1);
+    model.add(next++);
+  }
+  ASSERT_NO_FATAL_FAILURE(model.check());
+  EXPECT_EQ(model.bytes(), kBytes);
+  model.vectors.expect_no_more();
+  for (Row row = 0; row < kRows; ++row) {  // and then, rows that go serve others
+    model.remove(row);
+    model.reserve(next + std::size_t{1}, 1);
+    model.add(next++);
+  }
+  ASSERT_NO_FATAL_FAILURE(model.check());
+  EXPECT_LE(model.bytes(), 1.1 * kBytes + 8);
+}
+
 TEST(RowVectors, AreReservedForABatchOfAnyRows) {
   std::mt19937 random(3);
   Model model;
