@@ -45,9 +45,9 @@ std::vector<Json> beside_upserts_rows(Cluster& cluster, const IndexData& data, s
 /// where an erased key leaves a tombstone. Beside FAISS's IDMap2 of IndexFlat in calls of 100 ids.
 std::vector<Json> bulk_erase_rows(const IndexData& data, const std::string& ivf);
 
-/// memory_bytes() of a shard of each family beside the process's growth; what a record costs beside its vector, codes and links. With
-/// two replicas in two shards, where each has as many rows, half of them secondary; and the IVF in 8 shards too, where its lists are an
-/// eighth as long.
+/// memory_bytes() of a shard of each family beside the process's growth; what a record costs beside its vector, codes and links.
+/// With two replicas in two shards, where each has as many rows, half of them secondary; and the IVF in 8 shards too, where its
+/// lists are an eighth as long.
 std::vector<Json> memory_rows(const IndexData& data, const std::string& ivf);
 
 }  // namespace annulus::bench

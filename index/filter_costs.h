@@ -28,10 +28,10 @@ struct PartFactors {
   double visit = 1;
 };
 
-/// What one index has learnt about that from its searches of late: the processor, its memory, and how the rows lie make a difference of
-/// several times. Searches alone and in batches are told apart, and how much the filter accepts. What has not been seen yet is taken to be
-/// as much dearer as the same part under other filters, or else as all that has been seen: a slow machine is slow in everything;
-/// and somewhat cheaper than that, so that it is seen before long.
+/// What one index has learnt about that from its searches of late: the processor, its memory, and how the rows lie make a
+/// difference of several times. Searches alone and in batches are told apart, and how much the filter accepts. What has not been
+/// seen yet is taken to be as much dearer as the same part under other filters, or else as all that has been seen: a slow machine
+/// is slow in everything; and somewhat cheaper than that, so that it is seen before long.
 /// Thread safety: any calls at once; races lose an observation, which does no harm.
 class FilterCosts {
  public:

@@ -14,8 +14,9 @@
 namespace annulus {
 
 /// Growable lists of (code, norm, row number); without norms, these count for nothing and are read as 0. Positions in a list are
-/// 0 to size - 1. The last rows of a list, where they do not fill a block, lie in a part of one (SharedBlocks), and move to a larger
-/// part when it is full, or to one that they fill when it is not; all others stay where they are. Append, overwrite and take_out are O(d).
+/// 0 to size - 1. The last rows of a list, where they do not fill a block, lie in a part of one (SharedBlocks), and move to a
+/// larger part when it is full, or to one that they fill when it is not; all others stay where they are. Append, overwrite and
+/// take_out are O(d).
 /// Thread safety: const calls from any threads at once; `reserve` and tables().enlarged beside them; other calls exclude all else.
 class Int8BlockLists {
  public:

@@ -20,10 +20,10 @@ struct IndexIVF;
 
 namespace annulus {
 
-/// Where rows are, and their codes. FAISS's IndexIVF encodes them and reads the lists (faiss_lists.h). Codes that are scanned lie in
-/// lists: FAISS's, or int8 codes in blocks. Float vectors beside these lie by row, for they are only asked for by row. Position i of a
-/// list is the same entry in all that has lists. Nothing long moves while lists grow.
-/// `put` and take_out are O(d).
+/// Where rows are, and their codes. FAISS's IndexIVF encodes them and reads the lists (faiss_lists.h). Codes that are scanned lie
+/// in lists: FAISS's, or int8 codes in blocks. Float vectors beside these lie by row, for they are only asked for by row.
+/// Position i of a list is the same entry in all that has lists. Nothing long moves while lists grow. `put` and take_out are
+/// O(d).
 /// Thread safety: const calls from any threads at once; `make_room` beside them; other calls exclude all else. This holds for both
 /// that share their homes as for one.
 class IvfLists {

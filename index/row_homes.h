@@ -13,11 +13,11 @@ namespace annulus {
 
 class IvfLists;
 
-/// What is kept by row: in which list a row is, and its float vector if there are codes beside. Of one index; or of the two that hold the
-/// groups of a shard, whose rows are of one set and each in one of them: apart, either would have room for the other's.
+/// What is kept by row: in which list a row is, and its float vector if there are codes beside. Of one index; or of the two that
+/// hold the groups of a shard, whose rows are of one set and each in one of them: apart, either would have room for the other's.
 /// A row that is put into one of the two leaves the other's lists by that; its vector stays where it is.
-/// Thread safety: as IvfLists, of both together; but rows that are put into one that is not searched yet, or go with it, change nothing
-/// that searches of the other read.
+/// Thread safety: as IvfLists, of both together; but rows that are put into one that is not searched yet, or go with it, change
+/// nothing that searches of the other read.
 class RowHomes {
  public:
   /// For `indexes` (1 or 2) of one codec. `rows`: so many are expected before long.

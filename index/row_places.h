@@ -15,8 +15,8 @@
 namespace annulus {
 
 /// A list, and a position in it, for each row that is anywhere. A place takes 4 bytes: the list's number takes the bits that it
-/// needs, the position what is left. Once a list has more positions than that (half a million in an index of 4096 lists, half as many
-/// in two of them), all places take 8.
+/// needs, the position what is left. Once a list has more positions than that (half a million in an index of 4096 lists, half as
+/// many in two of them), all places take 8.
 /// Thread safety: const calls from any threads at once; `reserve` beside them; other calls exclude all else.
 class RowPlaces {
  public:

@@ -27,8 +27,8 @@ enum class RowState : std::uint8_t {
 
 /// Which rows a table gives to ids.
 enum class RowNumbers : std::uint8_t {
-  kInOrder,  ///< the next row, or one that is free
-  kIds,      ///< the row of the id's number, while ids are dense; then as kInOrder
+  kInOrder,    ///< the next row, or one that is free
+  kIds,        ///< the row of the id's number, while ids are dense; then as kInOrder
   kIdsAlways,  ///< the row of the id's number: whoever gives the ids keeps them dense
 };
 
@@ -39,7 +39,8 @@ enum class RowNumbers : std::uint8_t {
 /// ids from 2^32. While rows have the numbers of their ids, there is nothing to look up: 0.25 bytes a row.
 class RowTable {
  public:
-  explicit RowTable(RowNumbers numbers = RowNumbers::kInOrder) noexcept : by_id_(numbers != RowNumbers::kInOrder), always_(numbers == RowNumbers::kIdsAlways) {}
+  explicit RowTable(RowNumbers numbers = RowNumbers::kInOrder) noexcept
+      : by_id_(numbers != RowNumbers::kInOrder), always_(numbers == RowNumbers::kIdsAlways) {}
 
   /// From saved arrays of equal size. Nothing if an id is live twice or a state is unknown.
   static std::optional<RowTable> restore(std::vector<VectorId> ids, std::vector<RowState> states,

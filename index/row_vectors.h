@@ -12,8 +12,9 @@
 
 namespace annulus {
 
-/// An entry of one size for each row that was given one. It lies at its row's number, which is all there is to know of it, while few
-/// numbers are of rows that have none. Then a table of 4 bytes a row says where entries lie, and those of rows that went serve others.
+/// An entry of one size for each row that was given one. It lies at its row's number, which is all there is to know of it, while
+/// few numbers are of rows that have none. Then a table of 4 bytes a row says where entries lie, and those of rows that went
+/// serve others.
 /// Thread safety: const calls from any threads at once; `reserve` beside them; other calls exclude all else.
 class RowVectors {
  public:

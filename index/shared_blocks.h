@@ -36,8 +36,8 @@ class SharedBlocks {
   std::uint8_t* operator[](std::uint32_t block) noexcept { return blocks_[block]; }
   const std::uint8_t* operator[](std::uint32_t block) const noexcept { return blocks_[block]; }
 
-  /// Until there are more than `parts` parts at a time, take() cannot throw, even were each to be alone in its block. `soon`: about so
-  /// many blocks will be taken before long.
+  /// Until there are more than `parts` parts at a time, take() cannot throw, even were each to be alone in its block. `soon`:
+  /// about so many blocks will be taken before long.
   void reserve(std::size_t parts, std::size_t soon);
 
   /// `quarters` (1 to 4) of a block, whose bytes are any, but were written.

@@ -57,8 +57,8 @@ void expect_no_more(RowHomes& homes) noexcept;
 /// what the filter accepts and what asking it costs are found out from a few rows once a batch. Queries of an HNSW choose one by
 /// one, by how far the accepted ones of these rows are. An IVF visits more lists the less the filter accepts, and more still for a
 /// query near which it accepts less than elsewhere, so recall stays. Where the index leads to fewer than k accepted rows, or has
-/// turned out to be dearer than it seemed, the rows are compared after all. What these ways cost is learnt from the searches of late
-/// (FilterMethod::kByCost).
+/// turned out to be dearer than it seemed, the rows are compared after all. What these ways cost is learnt from the searches of
+/// late (FilterMethod::kByCost).
 ///
 /// A copy-less value; a moved-from object may only be destroyed or assigned to.
 /// Thread safety: const calls from any threads at once; `stage` beside all of them but to_bytes, save and compacted; other calls
@@ -79,14 +79,15 @@ class VectorIndex {
   /// Error(kFailedPrecondition) if the spec needs none or the index holds vectors.
   void attach_codec(std::shared_ptr<const Codec> codec);
 
-  /// The same for number 0 or 1 of two indexes of one spec and codec, whose ids are of one set, dense and below 2^31 - 1, and each in
-  /// one of the two: a family of lists keeps for both what it keeps by id. Number 0 comes first. An id that is committed to one of
-  /// them leaves the other, which is to be told at once (`erase`), before it is asked for anything. Both may have staged ids, of which
-  /// none is in the other, before either commits. memory_bytes() of number 0 has what is kept for both. Upserts throw
-  /// Error(kResourceExhausted) for greater ids. An index that is destroyed with ids in it must not be missed: another of its number may
-  /// come, and begins empty.
-  /// Thread safety: the two are as one index, and this is a mutation of both; but while nobody searches one of them yet, its mutations of
-  /// ids that the other does not hold may go on beside searches of the other, if its `stage` is given an `alone` that keeps these out.
+  /// The same for number 0 or 1 of two indexes of one spec and codec, whose ids are of one set, dense and below 2^31 - 1, and
+  /// each in one of the two: a family of lists keeps for both what it keeps by id. Number 0 comes first. An id that is committed
+  /// to one of them leaves the other, which is to be told at once (`erase`), before it is asked for anything. Both may have
+  /// staged ids, of which none is in the other, before either commits. memory_bytes() of number 0 has what is kept for both.
+  /// Upserts throw Error(kResourceExhausted) for greater ids. An index that is destroyed with ids in it must not be missed:
+  /// another of its number may come, and begins empty.
+  /// Thread safety: the two are as one index, and this is a mutation of both; but while nobody searches one of them yet, its
+  /// mutations of ids that the other does not hold may go on beside searches of the other, if its `stage` is given an `alone`
+  /// that keeps these out.
   void attach_codec(std::shared_ptr<const Codec> codec, std::shared_ptr<RowHomes> homes, std::size_t number);
 
   const IndexSpec& spec() const noexcept;

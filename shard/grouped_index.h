@@ -77,8 +77,8 @@ class GroupedIndex {
   std::size_t dead_rows() const noexcept;
   std::size_t memory_bytes() const noexcept;
 
-  /// Gives both groups `codec`, beside searches and writes; the caller holds no lock. Throws Error(kFailedPrecondition), in the name
-  /// of `shard`, if rows were encoded by another. What it throws otherwise leaves each group as it was, or converted.
+  /// Gives both groups `codec`, beside searches and writes; the caller holds no lock. Throws Error(kFailedPrecondition), in the
+  /// name of `shard`, if rows were encoded by another. What it throws otherwise leaves each group as it was, or converted.
   void attach_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard);
 
   /// Builds the index anew if at least `fraction` of its rows, and `rows`, are dead: those of a graph, which is one group. The
@@ -91,8 +91,8 @@ class GroupedIndex {
   Staged stage_groups(std::size_t count, std::size_t primaries, Stage&& stage);
   LiveIndex::Staged stage_copies(std::span<const VectorId> ids, const LiveIndex& source, LiveIndex& target, Matrix& vectors) const;
   bool holds_elsewhere(VectorId id, RowGroup to) const noexcept;
-  static VectorIndex trained(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::shared_ptr<RowHomes>& homes,
-                             std::size_t number);
+  static VectorIndex trained(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec,
+                             const std::shared_ptr<RowHomes>& homes, std::size_t number);
   void exchange_codec(const IndexSpec& spec, const std::shared_ptr<const Codec>& codec, const std::string& shard);
 
   FifoMutex& writes_;

@@ -50,8 +50,8 @@ class LiveIndex {
   /// Puts `next`, which is empty, in the current one's place when it holds the same vectors. O(greatest id). Takes `writes` for one
   /// block of vectors at a time; the caller holds no lock, and calls it from one thread at a time. Indexes of a process take turns:
   /// beside those that answer there is one copy at a time, of the largest at most. What it throws leaves the current index.
-  /// `shares`: the next one has something together with an index that is searched (VectorIndex::attach_codec): the steps that change
-  /// it take `rows` exclusively.
+  /// `shares`: the next one has something together with an index that is searched (VectorIndex::attach_codec): the steps that
+  /// change it take `rows` exclusively.
   void rebuild(VectorIndex next, bool shares = false);
 
   /// Puts `index` in the current one's place, and that in `index`. The caller holds both locks exclusively, and rebuilds nothing.

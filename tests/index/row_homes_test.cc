@@ -155,7 +155,8 @@ TEST_P(TwoIndexes, LoseWhatASecondThatGoesAwayHeld) {
 
 TEST_P(TwoIndexes, RefuseIdsThatHaveNoRow) {
   const VectorId id = VectorId{1} << 31;
-  expect_error(ErrorCode::kResourceExhausted, {"2147483648"}, [&] { indexes_[0].upsert(std::span(&id, 1), random_matrix(1, kD, 2)); });
+  const Matrix vector = random_matrix(1, kD, 2);
+  expect_error(ErrorCode::kResourceExhausted, {"2147483648"}, [&] { indexes_[0].upsert(std::span(&id, 1), vector); });
   upsert(0, 5);
   ASSERT_NO_FATAL_FAILURE(check());
 }

@@ -212,7 +212,8 @@ TEST_P(ShardMemory, OfErasedKeysServesOthersBeforeTheirTombstonesAreCollected) {
   const double tombstones = 48 + kKeyBytes;
   const auto bytes = static_cast<double>(shard->stats().memory_bytes) / static_cast<double>(rows);
   // where rows have no number of their own but their key's, a table or two more, and what was not worth one
-  EXPECT_LE(bytes - GetParam().content - kKeyBytes - tombstones / 2, 48 + 12 + 0.02 * GetParam().content) << bytes << " bytes a live record";
+  EXPECT_LE(bytes - GetParam().content - kKeyBytes - tombstones / 2, 48 + 12 + 0.02 * GetParam().content)
+      << bytes << " bytes a live record";
 }
 
 constexpr auto kNone = SearchCodes::kNone;
