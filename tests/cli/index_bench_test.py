@@ -13,7 +13,7 @@ import unittest
 
 PROGRAM = ""
 ROWS_OF = {"hnsw_single": 1, "hnsw_build": 1, "shards_single": 2, "shards_batch": 2, "one_shard_batch": 2, "sharding_tax": 3,
-           "replicas": 1, "erased": 2, "beside_upserts": 4, "bulk_erase": 5, "filters": 24, "memory": 4}
+           "replicas": 1, "erased": 2, "beside_upserts": 4, "bulk_erase": 5, "filters": 24, "memory": 7}
 
 
 def bench(*arguments, environment=None):
