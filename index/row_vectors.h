@@ -18,8 +18,8 @@ namespace annulus {
 /// Thread safety: const calls from any threads at once; `reserve` beside them; other calls exclude all else.
 class RowVectors {
  public:
-  /// bytes >= 4. `expected`: so many rows, and those with greater numbers than were there, will have an entry before long, in any
-  /// order; until expect_no_more() what is missing of them counts for used.
+  /// bytes >= 4. `expected`: so many rows, and others beside, will have an entry before long, in any order. Until expect_no_more()
+  /// what is missing of them counts for used, and so does, once more, each that raises the greatest number.
   RowVectors(std::size_t bytes, std::size_t expected) noexcept : bytes_(bytes), expected_(expected), entries_(bytes) {}
 
   /// Of a row that has one.
